@@ -1,0 +1,280 @@
+//! A change: what one row (or one TRUNCATE of a relation) went through, as the WAL tells it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::lsn::Lsn;
+
+/// What happened to the row. The order is that of the config file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    Insert,
+    Update,
+    Delete,
+    Truncate,
+}
+
+impl Operation {
+    pub const ALL: [Operation; 4] = [
+        Operation::Insert,
+        Operation::Update,
+        Operation::Delete,
+        Operation::Truncate,
+    ];
+
+    /// The word of the config file, of a webhook's `source.operation` and of CEL's `operation`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Insert => "insert",
+            Operation::Update => "update",
+            Operation::Delete => "delete",
+            Operation::Truncate => "truncate",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A table's schema and name, as Postgres spells them (not folded, not quoted).
+/// Printed with a part in double quotes when it has a dot, a star or a quote,
+/// as the config file writes it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    pub schema: String,
+    pub table: String,
+}
+
+impl TableName {
+    pub fn new(schema: impl Into<String>, table: impl Into<String>) -> Self {
+        TableName {
+            schema: schema.into(),
+            table: table.into(),
+        }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |f: &mut fmt::Formatter<'_>, name: &str| {
+            if name.contains(['.', '*', '"']) || name.is_empty() {
+                write!(f, "\"{}\"", name.replace('"', "\"\""))
+            } else {
+                f.write_str(name)
+            }
+        };
+        part(f, &self.schema)?;
+        f.write_str(".")?;
+        part(f, &self.table)
+    }
+}
+
+/// What a table's replica identity makes the WAL carry of an old row.
+///
+/// <https://www.postgresql.org/docs/current/sql-altertable.html#SQL-ALTERTABLE-REPLICA-IDENTITY>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicaIdentity {
+    /// `d`: the primary key's columns.
+    Default,
+    /// `n`: nothing.
+    Nothing,
+    /// `f`: all columns.
+    Full,
+    /// `i`: the columns of a chosen unique index.
+    Index,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    /// `pg_type.oid` at the time of the change.
+    pub type_oid: u32,
+    /// `pg_attribute.atttypmod`, -1 when there is none.
+    pub type_modifier: i32,
+    /// Part of the replica identity; under FULL every column is.
+    pub in_identity: bool,
+}
+
+/// A table as the latest Relation message of this connection describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    pub oid: u32,
+    pub name: Arc<TableName>,
+    pub identity: ReplicaIdentity,
+    pub columns: Vec<Column>,
+    /// Places in `columns` of the real key: the primary key, else the identity
+    /// index; empty when there is neither. From the catalog, because under FULL
+    /// the Relation message marks every column.
+    pub key: Vec<usize>,
+}
+
+impl Relation {
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+}
+
+/// One value of a tuple, in the text form of the type's output function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    Null,
+    /// A TOASTed value that the UPDATE did not touch: the WAL does not carry it.
+    Unchanged,
+    /// UTF-8, save for a database in SQL_ASCII.
+    Text(&'a [u8]),
+}
+
+/// The values of a row in the order of the relation's columns, read in place.
+///
+/// The bytes are those of a TupleData after its column count; the decoder checked
+/// that they hold exactly `columns` values.
+/// <https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuple<'a> {
+    columns: u16,
+    bytes: &'a [u8],
+}
+
+impl<'a> Tuple<'a> {
+    /// `bytes` must have been checked to hold exactly `columns` values. If they
+    /// do not, the iterator ends early; it does not panic.
+    pub fn new(columns: u16, bytes: &'a [u8]) -> Self {
+        Tuple { columns, bytes }
+    }
+
+    pub fn len(&self) -> usize {
+        usize::from(self.columns)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.columns == 0
+    }
+
+    pub fn values(&self) -> Values<'a> {
+        Values {
+            left: self.columns,
+            bytes: self.bytes,
+        }
+    }
+
+    /// The value of the column at `index`, walking there.
+    pub fn get(&self, index: usize) -> Option<Value<'a>> {
+        self.values().nth(index)
+    }
+}
+
+/// The values of a [`Tuple`], first column first.
+#[derive(Clone, Debug)]
+pub struct Values<'a> {
+    left: u16,
+    bytes: &'a [u8],
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let (&kind, rest) = self.bytes.split_first()?;
+        match kind {
+            b'n' => {
+                self.bytes = rest;
+                Some(Value::Null)
+            }
+            b'u' => {
+                self.bytes = rest;
+                Some(Value::Unchanged)
+            }
+            b't' => {
+                let (length, rest) = rest.split_first_chunk::<4>()?;
+                let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+                let (text, rest) = rest.split_at_checked(length)?;
+                self.bytes = rest;
+                Some(Value::Text(text))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What the WAL has of the row before the change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OldTuple<'a> {
+    /// The columns of the replica identity; every other column is null and means nothing.
+    Key(Tuple<'a>),
+    /// The whole row (REPLICA IDENTITY FULL).
+    Full(Tuple<'a>),
+}
+
+impl<'a> OldTuple<'a> {
+    pub fn tuple(&self) -> Tuple<'a> {
+        match self {
+            OldTuple::Key(tuple) | OldTuple::Full(tuple) => *tuple,
+        }
+    }
+}
+
+/// A committed transaction, known from its BEGIN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// LSN of the commit record. It orders transactions and is what a webhook calls `lsn`.
+    pub commit_lsn: Lsn,
+    /// Microseconds since 2000-01-01 UTC. Not in the order of commit LSNs.
+    pub commit_time_us: i64,
+    pub xid: u32,
+    /// Name of the replication origin, when the change was replicated from elsewhere.
+    pub origin: Option<Arc<str>>,
+}
+
+/// One change of one row, or the truncation of one relation.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    pub transaction: &'a Transaction,
+    /// Counted from 1 over every row change, every transactional message and one
+    /// per relation of a TRUNCATE, whatever a rule wants.
+    pub ordinal: u64,
+    pub relation: &'a Relation,
+    pub operation: Operation,
+    /// The row as it is now: of an insert and an update.
+    pub new: Option<Tuple<'a>>,
+    /// The row as it was, as far as the WAL has it: of an update and a delete.
+    pub old: Option<OldTuple<'a>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tuple_is_read_in_place() {
+        let bytes = b"nut\0\0\0\x02hit\0\0\0\0";
+        let tuple = Tuple::new(4, bytes);
+        let values: Vec<_> = tuple.values().collect();
+        assert_eq!(
+            values,
+            [
+                Value::Null,
+                Value::Unchanged,
+                Value::Text(b"hi"),
+                Value::Text(b"")
+            ]
+        );
+        assert_eq!(tuple.get(2), Some(Value::Text(b"hi")));
+        assert_eq!(tuple.get(4), None);
+    }
+
+    #[test]
+    fn a_table_name_is_printed_as_the_config_writes_it() {
+        assert_eq!(
+            TableName::new("public", "orders").to_string(),
+            "public.orders"
+        );
+        assert_eq!(
+            TableName::new("a.b", "c\"d").to_string(),
+            "\"a.b\".\"c\"\"d\""
+        );
+    }
+}

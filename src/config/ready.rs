@@ -1,0 +1,46 @@
+//! The config, ready to use: it cannot hold an invalid value.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::delivery::target::Target;
+use crate::lane::options::LaneOptions;
+use crate::mapping::rule::TableRules;
+use crate::postgres::conninfo::ConnInfo;
+use crate::store::SpoolFull;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub source: Source,
+    pub state: PathBuf,
+    pub spool: Spool,
+    /// All events held in memory, in bytes.
+    pub memory_bytes_max: u64,
+    /// `None` when the admin port is off (`listen: off`).
+    pub admin: Option<SocketAddr>,
+    /// An [`EndpointIndex`](crate::event::EndpointIndex) is a place in it. In the order of the file.
+    pub endpoints: Vec<Endpoint>,
+    /// In the order of the file.
+    pub tables: Arc<[TableRules]>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub conninfo: ConnInfo,
+    pub slot: String,
+    pub publication: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spool {
+    pub bytes_max: u64,
+    pub full: SpoolFull,
+}
+
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub name: Arc<str>,
+    pub target: Target,
+    pub lanes: LaneOptions,
+}

@@ -1,0 +1,111 @@
+//! An event: a change under the name that a rule gives it, rendered for one endpoint.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::change::{Operation, TableName};
+use crate::lsn::Lsn;
+
+/// An endpoint's place in the config file's list of endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointIndex(pub usize);
+
+/// 128 bits that name an event for ever: `evt_` and 32 hexadecimal digits, no dot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(pub [u8; 16]);
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "evt_{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How far a lane is: all changes before `ordinal` of the transaction at `lsn`
+/// are settled in it, and the first `n` events of the change `ordinal`.
+/// So an event at a lower [`Position`] is settled, one at it or above is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Position {
+    /// Commit LSN.
+    pub lsn: Lsn,
+    pub ordinal: u64,
+    pub n: u32,
+}
+
+impl Position {
+    /// Before everything of the transaction that commits at `lsn`.
+    pub fn start_of(lsn: Lsn) -> Self {
+        Position {
+            lsn,
+            ordinal: 0,
+            n: 0,
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} change {} event {}", self.lsn, self.ordinal, self.n)
+    }
+}
+
+/// What orders an event with `order: key`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Keys {
+    /// Not known or all rows (a TRUNCATE): ordered with every row.
+    All,
+    /// Hash of table and key.
+    One(u64),
+    /// The key changed: hash of the old and of the new one, which differ.
+    Two(u64, u64),
+}
+
+/// One change as one endpoint gets it.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub id: EventId,
+    pub endpoint: EndpointIndex,
+    /// For example `order.paid`.
+    pub event_type: Arc<str>,
+    pub table: Arc<TableName>,
+    pub operation: Operation,
+    /// `n` counts this change's events to this endpoint from 0.
+    pub position: Position,
+    /// No further event of this change goes to this endpoint.
+    pub last_of_change: bool,
+    pub keys: Keys,
+    /// Microseconds since 2000-01-01 UTC.
+    pub commit_time_us: i64,
+    /// The JSON that is sent, the same bytes on every attempt.
+    pub body: Bytes,
+}
+
+impl Event {
+    /// The lane's position once this event is settled.
+    pub fn position_after(&self) -> Position {
+        if self.last_of_change {
+            Position {
+                ordinal: self.position.ordinal + 1,
+                n: 0,
+                ..self.position
+            }
+        } else {
+            Position {
+                n: self.position.n + 1,
+                ..self.position
+            }
+        }
+    }
+
+    /// What the event counts for in the memory budget, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.body.len() + std::mem::size_of::<Event>()
+    }
+}

@@ -1,0 +1,5 @@
+//! Mapping: from a change to the events that the rules make of it.
+
+pub mod condition;
+pub mod payload;
+pub mod rule;

@@ -1,0 +1,3 @@
+//! The only place that talks to Postgres.
+
+pub mod conninfo;
