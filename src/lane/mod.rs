@@ -1,3 +1,8 @@
 //! Lanes: what keeps events in order on their way to an endpoint.
 
+pub mod budget;
+pub mod health;
+pub mod inbox;
+pub mod name;
 pub mod options;
+pub mod state;

@@ -1,1 +1,3 @@
-//! telemetry
+//! Telemetry: what the daemon shows of itself.
+
+pub mod metrics;
