@@ -726,3 +726,7 @@ fn progress(lane: &Lane) -> LaneProgress {
         first_attempt: attempted.map(|head| head.first_attempt),
     }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
