@@ -1,3 +1,6 @@
 //! Telemetry: what the daemon shows of itself.
 
+pub mod admin;
+pub mod logging;
 pub mod metrics;
+pub mod view;
