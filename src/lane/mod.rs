@@ -1,6 +1,7 @@
 //! Lanes: what keeps events in order on their way to an endpoint.
 
 pub mod budget;
+pub mod clock;
 pub mod health;
 pub mod inbox;
 pub mod name;

@@ -372,10 +372,33 @@ impl Lanes {
 
     /// Lanes whose head was attempted and is not delivered: how often, since when.
     pub fn failing(&self) -> impl Iterator<Item = LaneProgress> {
-        self.lanes
-            .iter()
-            .filter(|lane| lane.read_head.is_some_and(|head| head.attempts > 0))
-            .map(progress)
+        (0..self.lanes.len())
+            .filter(|&lane| {
+                self.lanes[lane]
+                    .read_head
+                    .is_some_and(|head| head.attempts > 0)
+            })
+            .map(|lane| self.progress(lane))
+    }
+
+    /// A lane whose head was attempted stands at the head: all before it is settled,
+    /// and a checkpoint below it does not make its attempts forgotten.
+    fn progress(&self, lane: usize) -> LaneProgress {
+        let lane = &self.lanes[lane];
+        let attempted = lane.read_head.filter(|head| head.attempts > 0);
+        let head = match (attempted, lane.read.front()) {
+            (None, _) | (_, None) => None,
+            (_, Some(Entry::Own(event))) => Some(event.position),
+            (_, Some(Entry::Shared(number))) => {
+                self.shared.get(number).map(|shared| shared.event.position)
+            }
+        };
+        LaneProgress {
+            lane: Arc::clone(&lane.name),
+            position: head.unwrap_or(lane.position).max(lane.position),
+            attempts: attempted.map_or(0, |head| head.attempts),
+            first_attempt: attempted.map(|head| head.first_attempt),
+        }
     }
 
     fn lane(&mut self, name: LaneName) -> usize {
@@ -707,23 +730,10 @@ impl Lanes {
             positions: if retried {
                 Vec::new()
             } else {
-                lanes
-                    .iter()
-                    .map(|&lane| progress(&self.lanes[lane]))
-                    .collect()
+                lanes.iter().map(|&lane| self.progress(lane)).collect()
             },
             retried,
         }
-    }
-}
-
-fn progress(lane: &Lane) -> LaneProgress {
-    let attempted = lane.read_head.filter(|head| head.attempts > 0);
-    LaneProgress {
-        lane: Arc::clone(&lane.name),
-        position: lane.position,
-        attempts: attempted.map_or(0, |head| head.attempts),
-        first_attempt: attempted.map(|head| head.first_attempt),
     }
 }
 
