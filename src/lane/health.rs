@@ -40,16 +40,8 @@ pub enum DisabledBy {
     Gone,
     /// Its events filled the spool.
     SpoolFull,
-}
-
-impl DisabledBy {
-    /// The word in the state file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            DisabledBy::Gone => "gone",
-            DisabledBy::SpoolFull => "spool_full",
-        }
-    }
+    /// A person.
+    Operator,
 }
 
 impl fmt::Display for DisabledBy {
@@ -57,6 +49,7 @@ impl fmt::Display for DisabledBy {
         f.write_str(match self {
             DisabledBy::Gone => "it answered 410 Gone",
             DisabledBy::SpoolFull => "its events filled the spool",
+            DisabledBy::Operator => "a person disabled it",
         })
     }
 }

@@ -4,6 +4,8 @@ pub mod budget;
 pub mod clock;
 pub mod health;
 pub mod inbox;
+pub mod report;
+pub mod endpoint;
 pub mod name;
 pub mod options;
 pub mod state;

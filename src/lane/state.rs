@@ -252,15 +252,15 @@ impl Lanes {
 
     /// Takes dead letters that a person sent again: they go ahead of what was read,
     /// among their like by position.
-    pub fn push_retried(&mut self, event: Event, now: MonotonicMs) {
+    pub fn push_retried(&mut self, event: Event, now: MonotonicMs) -> Pushed {
         let names = lanes_of(&event, self.options.order);
         let Some(name) = names.into_iter().next() else {
-            return;
+            return Pushed::Repeat;
         };
         let lane = self.lane(name);
         let state = &mut self.lanes[lane];
         if state.retried.iter().any(|waiting| waiting.id == event.id) {
-            return;
+            return Pushed::Repeat;
         }
         let fixed = state.retried_head.map_or(0, |head| head.count);
         let place = state
@@ -271,6 +271,7 @@ impl Lanes {
             .map_or(state.retried.len(), |place| fixed + place);
         state.retried.insert(place, Arc::new(event));
         self.refresh(lane, now);
+        Pushed::Queued
     }
 
     /// The next attempt that may be made now, if any.
@@ -368,6 +369,18 @@ impl Lanes {
     /// A person enabled the endpoint.
     pub fn enable(&mut self) {
         self.health = Health::Open;
+    }
+
+    /// Commit time of the event that has waited longest, microseconds since 2000-01-01 UTC.
+    pub fn oldest_commit_time_us(&self) -> Option<i64> {
+        let heads = self.lanes.iter().filter_map(|lane| match lane.read.front() {
+            None => None,
+            Some(Entry::Own(event)) => Some(event.commit_time_us),
+            Some(Entry::Shared(number)) => {
+                self.shared.get(number).map(|shared| shared.event.commit_time_us)
+            }
+        });
+        heads.min()
     }
 
     /// Lanes whose head was attempted and is not delivered: how often, since when.

@@ -130,6 +130,13 @@ impl Tracker {
         self.lock().ledger.confirmable()
     }
 
+    /// Nothing has changed since the last [`Tracker::take_unsaved`] but the position
+    /// of keepalives.
+    pub fn only_idle(&self) -> bool {
+        let inner = self.lock();
+        inner.places.is_empty() && inner.read.is_empty()
+    }
+
     /// Takes what has changed since the last call.
     pub fn take_unsaved(&self) -> Unsaved {
         let mut inner = self.lock();
