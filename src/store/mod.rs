@@ -15,6 +15,7 @@ mod endpoint;
 mod error;
 mod files;
 mod gap;
+mod handle;
 mod lock;
 mod open;
 mod options;
@@ -36,6 +37,7 @@ pub use dead::{
 pub use endpoint::{DisabledBy, Dropped, EndpointRow, EndpointState};
 pub use error::StoreError;
 pub use files::StateFiles;
+pub use handle::{StoreCallError, StoreHandle, StoreStopped, StoreThread};
 pub use gap::{Gap, GapReason};
 pub use lock::StateLock;
 pub use options::SpoolFull;
