@@ -75,16 +75,15 @@ pub fn status_update(write: Lsn, flush: Lsn, apply: Lsn, clock_us: i64, reply: R
         apply.0.to_be_bytes(),
         clock_us.to_be_bytes(),
     ];
-    if let [tag, body @ .., answer] = &mut frame {
-        *tag = b'r';
-        for (place, field) in body.chunks_exact_mut(8).zip(fields) {
-            place.copy_from_slice(&field);
-        }
-        *answer = match reply {
-            Reply::NotNeeded => 0,
-            Reply::Now => 1,
-        };
+    let [tag, body @ .., answer] = &mut frame;
+    *tag = b'r';
+    for (place, field) in body.chunks_exact_mut(8).zip(fields) {
+        place.copy_from_slice(&field);
     }
+    *answer = match reply {
+        Reply::NotNeeded => 0,
+        Reply::Now => 1,
+    };
     frame
 }
 

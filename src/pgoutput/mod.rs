@@ -30,3 +30,6 @@ pub use error::{DecodeError, Malformed};
 pub use frame::{Frame, Reply, status_update};
 pub use message::{Message, RelationHeader};
 pub use transaction::{Reader, Step};
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,3 @@ mod step;
 
 pub use reader::Reader;
 pub use step::{LogicalMessage, MessagePlace, Step, Truncation};
-
-#[cfg(test)]
-mod tests;

@@ -28,7 +28,11 @@ pub(super) fn write(
 ) -> Result<Fidelity, Misfit> {
     let mut cursor = Cursor::new(text);
     if cursor.peek() == Some(b'[') {
-        cursor.until(b'=', b'{', b'"')?;
+        let bounds = cursor.until(b'=', b'{', b'"')?;
+        let plain = |byte: &u8| byte.is_ascii_digit() || b"[]:-".contains(byte);
+        if !bounds.ends_with(b"]") || !bounds.iter().all(plain) {
+            return Err(Misfit);
+        }
         cursor.expect(b"=")?;
     }
     if cursor.peek() != Some(b'{') {

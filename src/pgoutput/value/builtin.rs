@@ -29,7 +29,7 @@ pub(super) enum Builtin {
     },
 }
 
-pub(super) const JSON: u32 = 114;
+const JSON: u32 = 114;
 const BOX: u32 = 603;
 
 /// The type under this OID, when it is built in.
