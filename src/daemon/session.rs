@@ -39,3 +39,78 @@ pub enum Ended {
     /// Try again: for this reason.
     Failed(String),
 }
+
+/// Runs one session to its end.
+pub(super) async fn run(source: &mut Source, stop: &SourceStop) -> Result<Ended, SourceError> {
+    // Tasks of the session end with it.
+    let mut tasks = JoinSet::new();
+    let connected = tokio::select! {
+        () = stop.reading.cancelled() => return Ok(Ended::Stopped),
+        connected = connect(source, &mut tasks) => connected,
+    };
+    let (connected, mut canary) = match connected {
+        Ok(connected) => connected,
+        Err(error) => return error.ended(),
+    };
+    let Connected {
+        control,
+        replication,
+        opened,
+    } = connected;
+    let started = replication
+        .start(&source.config.source.slot, &opened.publications, opened.start)
+        .await;
+    let (mut stream, status) = match started {
+        Ok(started) => started,
+        Err(error) => return SessionError::from(error).ended_in(source.phase),
+    };
+    if let Err(error) = slot::compare_again(source, &control.client).await {
+        return error.ended();
+    }
+
+    let received = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let reply_now = Arc::new(Notify::new());
+    let status_stop = tokio_util::sync::CancellationToken::new();
+    let mut status = tokio::spawn(status.run(
+        source.durable.clone(),
+        Arc::clone(&received),
+        Arc::clone(&reply_now),
+        status_stop.clone(),
+    ));
+    source.reading.reconnected();
+    source.streaming(opened.start_shown);
+    let reading = Loop {
+        reading: &mut source.reading,
+        client: &control.client,
+        received: &received,
+        reply_now: &reply_now,
+        view: &source.shared.view,
+        budget: &source.shared.budget,
+    };
+    // Priorities: stop, the canary, the status task (it should not end), the stream.
+    let ended = tokio::select! {
+        biased;
+        () = stop.reading.cancelled() => Ok(()),
+        reason = &mut canary => Err(SessionError::Transient(reason.unwrap_or_else(|_| "control connection ended".to_owned()))),
+        ended = &mut status => Err(match ended {
+            Ok(Err(error)) => SessionError::Stream(error),
+            Ok(Ok(())) | Err(_) => SessionError::Transient("status updates ended".to_owned()),
+        }),
+        ended = reading.run(&mut stream) => ended,
+    };
+    match ended {
+        Err(error) => {
+            status.abort();
+            error.ended_in(source.phase)
+        }
+        Ok(()) => {
+            // What is read stays with the lanes until they have told what they settled.
+            stop.stream.cancelled().await;
+            status_stop.cancel();
+            if let Ok(Err(error)) = status.await {
+                warn!(%error, "failed to confirm the last position; nothing is lost");
+            }
+            Ok(Ended::Stopped)
+        }
+    }
+}
