@@ -1,5 +1,6 @@
 //! Building: from the config to running parts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,9 +9,10 @@ use tracing::info;
 
 use super::checkpoint::Checkpointer;
 use super::reading::{Parts, Reading};
-use super::source::{Source, SourceError};
+use super::source::{Source, SourceStop};
 use super::supervise::{Signals, Stop, TaskError, TaskName, Tasks};
-use super::{control, refresh};
+use super::control::Control;
+use super::refresh;
 use crate::config::Config;
 use crate::delivery::client::{Client, ClientError, tls_config};
 use crate::event::{EndpointIndex, Position};
@@ -24,9 +26,10 @@ use crate::lsn::Lsn;
 use crate::mapping::rules_hash;
 use crate::progress::tracker::Tracker;
 use crate::store::{
-    LanePosition, Progress, SlotState, Store, StoreCallError, StoreError, StoreHandle,
+    LanePosition, Progress, SlotState, StateFiles, Store, StoreCallError, StoreError, StoreHandle,
 };
 use crate::telemetry::admin::{self, AdminError, Pages};
+use crate::telemetry::control::{self, BindError};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::view::{EndpointHealth, EndpointView, View};
 
@@ -43,8 +46,8 @@ pub enum DaemonError {
     Tls(#[from] rustls::Error),
     #[error(transparent)]
     Admin(#[from] AdminError),
-    #[error("failed to open the control socket")]
-    Control(#[source] std::io::Error),
+    #[error(transparent)]
+    Control(#[from] BindError),
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),
     #[error(transparent)]
@@ -149,8 +152,7 @@ async fn build(
         Some(address) => Some(admin::bind(address).await?),
         None => None,
     };
-    let control_listener =
-        control::listen(&config.state).map_err(DaemonError::Control)?;
+    let control_listener = control::bind(&StateFiles::at(&config.state)?)?;
 
     let (inboxes, commands) = spawn_endpoints(&config, &state, &shared, tasks, stop)?;
 
@@ -186,17 +188,10 @@ async fn build(
     tasks.spawn(TaskName::Refresh, async move {
         Ok(refresher.run(token).await?)
     });
-    let served = control::serve(
-        control_listener,
-        control::Parts {
-            config: control::Facts::new(&config),
-            shared: shared.clone(),
-            commands,
-        },
-        stop.rest.clone(),
-    );
+    let control = Control::new(shared.clone(), commands);
+    let token = stop.rest.clone();
     tasks.spawn(TaskName::Control, async move {
-        served.await;
+        control::serve(control_listener, move |request| control.clone().handle(request), token).await;
         Ok(())
     });
 
@@ -208,12 +203,12 @@ async fn build(
         floor,
     });
     let source = Source::new(config, state, reading, shared, lineage, to_confirm);
-    let (reading_stop, stream_stop) = (stop.reading.clone(), stop.stream.clone());
+    let stop = SourceStop {
+        reading: stop.reading.clone(),
+        stream: stop.stream.clone(),
+    };
     tasks.spawn(TaskName::Source, async move {
-        source
-            .run(reading_stop, stream_stop)
-            .await
-            .map_err(|error: SourceError| TaskError::Source(error))
+        Ok(source.run(stop).await?)
     });
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -254,6 +249,7 @@ async fn load(store: &StoreHandle, config: &Config) -> Result<SlotState, DaemonE
 }
 
 type Inboxes = Vec<Arc<Inbox>>;
+type Commands = HashMap<Arc<str>, mpsc::Sender<Command>>;
 
 fn spawn_endpoints(
     config: &Config,
@@ -261,7 +257,7 @@ fn spawn_endpoints(
     shared: &Shared,
     tasks: &mut Tasks,
     stop: &Stop,
-) -> Result<(Inboxes, Vec<mpsc::Sender<Command>>), DaemonError> {
+) -> Result<(Inboxes, Commands), DaemonError> {
     let tls = tls_config()?;
     let base = Position::start_of(
         state
@@ -269,7 +265,7 @@ fn spawn_endpoints(
             .map_or(Lsn::ZERO, |checkpoint| checkpoint.lsn),
     );
     let mut inboxes = Vec::new();
-    let mut senders = Vec::new();
+    let mut senders = Commands::new();
     for (index, configured) in config.endpoints.iter().enumerate() {
         let inbox = Arc::new(Inbox::default());
         let health = state
@@ -300,7 +296,7 @@ fn spawn_endpoints(
             async move { Ok(endpoint.run(commands, token).await?) },
         );
         inboxes.push(inbox);
-        senders.push(sender);
+        senders.insert(Arc::clone(&configured.name), sender);
     }
     Ok((inboxes, senders))
 }

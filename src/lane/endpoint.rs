@@ -593,6 +593,7 @@ impl Task {
         if !matches!(self.endpoint.lanes.health(), Health::Disabled(_)) {
             self.show(EndpointHealth::Failing {
                 last: outcome.to_string(),
+                attempts: self.report.failed_attempts(),
             });
         } else {
             self.show_health();

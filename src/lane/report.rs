@@ -60,6 +60,12 @@ impl Report {
         }
     }
 
+    /// Since it began to fail.
+    pub fn failed_attempts(&self) -> u32 {
+        let attempts = self.failing.as_ref().map_or(0, |failing| failing.attempts);
+        u32::try_from(attempts).unwrap_or(u32::MAX)
+    }
+
     pub fn is_failing(&self) -> bool {
         self.failing.is_some()
     }

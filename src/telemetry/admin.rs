@@ -74,7 +74,7 @@ async fn readyz(State(pages): State<Pages>) -> (StatusCode, String) {
     for endpoint in shown.endpoints {
         match endpoint.health {
             EndpointHealth::Ok => {}
-            EndpointHealth::Failing { last } => {
+            EndpointHealth::Failing { last, .. } => {
                 text.push_str(&format!("endpoint {} is failing: {last}\n", endpoint.name));
             }
             EndpointHealth::Disabled { by } => {

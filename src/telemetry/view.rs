@@ -21,7 +21,7 @@ pub enum StreamState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointHealth {
     Ok,
-    /// Attempts fail: `last` is the latest outcome.
+    /// Attempts fail: `last` is the latest outcome that was told, `attempts` how many failed.
     Failing {
         last: String,
     },
