@@ -13,7 +13,7 @@ use crate::store::slot::position_at;
 /// A page holds no more, whatever the filter's limit.
 pub const PAGE_LETTERS_MAX: u32 = 200;
 /// A body is shown in parts of at most this size.
-pub const BODY_PART_BYTES_MAX: u32 = 256 << 10;
+pub const BODY_PART_BYTES_MAX: u32 = 128 << 10;
 
 /// A dead letter without its body, in texts for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
