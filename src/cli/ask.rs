@@ -1,11 +1,13 @@
 //! Requests of a command: to the daemon when one runs, else to the state file.
 
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 
 use crate::lane::clock::unix_us;
-use crate::store::{StateFiles, StateLock, Store};
+use crate::store::{StateFiles, StateLock, Store, StoreError};
 use crate::telemetry::control::{Request, Response, call, execute};
 
 /// Stays with the first that answered: several requests are one conversation.
@@ -41,18 +43,11 @@ impl Conversation {
             Partner::StateFile(store) => execute(store, request, now_ms())?,
             Partner::Daemon => call(&self.files, request)?
                 .ok_or_else(|| anyhow!("the daemon has ended meanwhile"))?,
-            Partner::NotYetKnown => match call(&self.files, request)? {
-                Some(response) => {
-                    self.partner = Partner::Daemon;
-                    response
-                }
-                None => {
-                    let mut store = open(&self.files)?;
-                    let response = execute(&mut store, request, now_ms())?;
-                    self.partner = Partner::StateFile(Box::new(store));
-                    response
-                }
-            },
+            Partner::NotYetKnown => {
+                let (partner, response) = first(&self.files, request)?;
+                self.partner = partner;
+                response
+            }
         };
         match response {
             Response::Failed { message, hint } => Err(match hint {
@@ -64,15 +59,34 @@ impl Conversation {
     }
 }
 
-/// A command makes no state file.
-fn open(files: &StateFiles) -> anyhow::Result<Store> {
-    if !files.state().exists() {
-        bail!(
-            "state file \"{}\" does not exist and no daemon runs with it",
-            files.state().display()
-        );
+/// A daemon that starts has the lock before it has the socket, so a lock that is
+/// held is waited for a little.
+fn first(files: &StateFiles, request: &Request) -> anyhow::Result<(Partner, Response)> {
+    const TRIES: usize = 10;
+    const PAUSE: Duration = Duration::from_millis(100);
+    let mut tries = 1;
+    loop {
+        if let Some(response) = call(files, request)? {
+            return Ok((Partner::Daemon, response));
+        }
+        // A command makes no state file, nor a lock beside none.
+        if !files.state().exists() {
+            bail!(
+                "state file \"{}\" does not exist and no daemon runs with it",
+                files.state().display()
+            );
+        }
+        match StateLock::acquire(files.state()) {
+            Ok(lock) => {
+                let mut store = Store::open(lock)?;
+                let response = execute(&mut store, request, now_ms())?;
+                return Ok((Partner::StateFile(Box::new(store)), response));
+            }
+            Err(StoreError::Locked { .. }) if tries < TRIES => sleep(PAUSE),
+            Err(error) => return Err(error.into()),
+        }
+        tries += 1;
     }
-    Ok(Store::open(StateLock::acquire(files.state())?)?)
 }
 
 pub(super) fn now_ms() -> i64 {

@@ -157,3 +157,24 @@ fn a_lock_that_is_held_without_a_socket_is_for_a_person() {
     let locked = error.downcast_ref::<StoreError>();
     assert!(matches!(locked, Some(StoreError::Locked { .. })));
 }
+
+#[test]
+fn a_daemon_is_asked_when_one_runs() {
+    let (_directory, state) = state_with(2);
+    let mut store = open(&state);
+    let files = crate::store::StateFiles::at(&state).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(files.socket().unwrap()).unwrap();
+    let daemon = std::thread::spawn(move || {
+        use std::io::{BufRead, BufReader, Write};
+        let (stream, _) = socket.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&stream).read_line(&mut line).unwrap();
+        let request = serde_json::from_str(&line).unwrap();
+        let response = crate::telemetry::control::execute(&mut store, &request, 0).unwrap();
+        let line = serde_json::to_string(&response).unwrap();
+        (&stream).write_all(format!("{line}\n").as_bytes()).unwrap();
+    });
+    dead(&state, "drop --id 2").unwrap();
+    daemon.join().unwrap();
+    assert_eq!(amounts(&state), (1, 0));
+}
