@@ -6,9 +6,9 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::Exit;
 use super::ask::{Conversation, now_ms, unexpected};
 use super::dead_filter::FilterArgs;
-use super::exit::Exit;
 use super::printed::{bytes, json_line, print, printable, table, time};
 use crate::store::{DeadFilter, DeadLetter, DeadSummary};
 use crate::telemetry::control::{Request, Response};

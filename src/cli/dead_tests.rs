@@ -2,6 +2,7 @@
 
 use clap::Parser;
 
+use super::super::failure;
 use super::*;
 use crate::change::{Operation, TableName};
 use crate::event::{EventId, Keys, Position};
@@ -89,7 +90,7 @@ fn a_change_of_all_must_be_said() {
     for line in ["retry", "drop", "drop --limit 1", "retry --id 1 --all"] {
         let error = dead(&state, line).unwrap_err();
         assert!(error.to_string().contains("--all"), "{line}: {error}");
-        assert_eq!(Exit::of_error(&error), Exit::Failed);
+        assert_eq!(failure::exit(&error), Exit::Failed);
     }
     assert_eq!(amounts(&state), (2, 0));
 }
@@ -152,8 +153,8 @@ fn a_lock_that_is_held_without_a_socket_is_for_a_person() {
     let (_directory, state) = state_with(1);
     let _hung = open(&state);
     let error = dead(&state, "list").unwrap_err();
-    assert_eq!(Exit::of_error(&error), Exit::NeedsPerson);
-    assert!(super::super::exit::hint(&error).is_some());
+    assert_eq!(failure::exit(&error), Exit::Definite);
+    assert!(failure::hint(&error).is_some());
     let locked = error.downcast_ref::<StoreError>();
     assert!(matches!(locked, Some(StoreError::Locked { .. })));
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
+use super::Exit;
 use super::ask::{Conversation, unexpected};
-use super::exit::Exit;
 use super::printed::{json_line, print, printable};
 use crate::telemetry::control::{Request, Response};
 

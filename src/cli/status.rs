@@ -5,8 +5,8 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::Exit;
 use super::ask::{Conversation, now_ms, unexpected};
-use super::exit::Exit;
 use super::printed::{age, bytes, duration, json_line, print, printable, table};
 use crate::telemetry::control::{
     EndpointCondition, EndpointStatus, Request, Response, SlotStatus, Status,
