@@ -37,8 +37,8 @@ pub use dead::{
 pub use endpoint::{DisabledBy, Dropped, EndpointRow, EndpointState};
 pub use error::StoreError;
 pub use files::StateFiles;
-pub use handle::{StoreCallError, StoreHandle, StoreStopped, StoreThread};
 pub use gap::{Gap, GapReason};
+pub use handle::{StoreCallError, StoreHandle, StoreStopped, StoreThread};
 pub use lock::StateLock;
 pub use options::SpoolFull;
 pub use progress::Progress;
