@@ -1,7 +1,14 @@
 //! The command line: one file a command.
 
+mod ask;
 mod check;
+pub mod dead;
+mod dead_filter;
+pub mod endpoint;
+pub mod failure;
+pub mod printed;
 mod run;
+pub mod status;
 mod teardown;
 
 use std::path::PathBuf;

@@ -37,11 +37,11 @@ pub use dead::{
 pub use endpoint::{DisabledBy, Dropped, EndpointRow, EndpointState};
 pub use error::StoreError;
 pub use files::StateFiles;
-pub use handle::{StoreCallError, StoreHandle, StoreStopped, StoreThread};
 pub use gap::{Gap, GapReason};
+pub use handle::{StoreCallError, StoreHandle, StoreStopped, StoreThread};
 pub use lock::StateLock;
 pub use options::SpoolFull;
-pub use progress::{JOURNAL_ENTRIES_MAX, Progress};
+pub use progress::Progress;
 pub use slot::{Checkpoint, History, Intention, JournalEntry, LanePosition, SlotState, StartAt};
 pub use spool::{Entry, Marker, NewRun, RunProgress, Settled, Spool, WaitingLane, WaitingRun};
 pub use stored_event::StoredEvent;

@@ -14,9 +14,7 @@ use super::gap::{Gap, upsert_gap};
 use super::slot::{Checkpoint, JournalEntry, LanePosition, StartAt};
 use super::spool::{RunProgress, settle_runs};
 use crate::lsn::Lsn;
-
-/// How many transactions the journal keeps.
-pub const JOURNAL_ENTRIES_MAX: usize = 64;
+use crate::progress::tracker::JOURNAL_LENGTH;
 
 /// What is to be made durable together. Parts that did not change stay empty.
 #[derive(Clone, Debug, Default)]
@@ -131,7 +129,7 @@ fn append_journal(
     if entries.is_empty() {
         return Ok(());
     }
-    let kept = entries.len().saturating_sub(JOURNAL_ENTRIES_MAX);
+    let kept = entries.len().saturating_sub(JOURNAL_LENGTH);
     for entry in entries.iter().skip(kept) {
         connection
             .prepare_cached(
@@ -153,7 +151,7 @@ fn append_journal(
                (SELECT commit_lsn FROM journal WHERE slot = ?1
                 ORDER BY commit_lsn DESC LIMIT 1 OFFSET ?2)",
         )?
-        .execute(params![slot, JOURNAL_ENTRIES_MAX as i64 - 1])?;
+        .execute(params![slot, JOURNAL_LENGTH as i64 - 1])?;
     Ok(())
 }
 

@@ -71,7 +71,7 @@ pub struct SlotState {
     pub start: StartAt,
     /// A lane without one stands at the checkpoint.
     pub positions: Vec<LanePosition>,
-    /// By commit LSN, lowest first; at most [`JOURNAL_ENTRIES_MAX`](super::JOURNAL_ENTRIES_MAX).
+    /// By commit LSN, lowest first; at most [`JOURNAL_LENGTH`](crate::progress::tracker::JOURNAL_LENGTH).
     pub journal: Vec<JournalEntry>,
     /// Only those whose state was ever set; any other is enabled.
     pub endpoints: Vec<EndpointRow>,

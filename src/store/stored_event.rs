@@ -1,6 +1,7 @@
 //! An event as it is kept: all of it save the endpoint, which has a name in the
 //! file and an index in the process.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use crate::change::{Operation, TableName};
 use crate::event::{EndpointIndex, Event, EventId, Keys, Position};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredEvent {
     pub id: EventId,
     pub event_type: Arc<str>,
@@ -20,6 +21,19 @@ pub struct StoredEvent {
     /// Microseconds since 2000-01-01 UTC.
     pub commit_time_us: i64,
     pub body: Bytes,
+}
+
+/// Without the body, which holds row values.
+impl fmt::Debug for StoredEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredEvent")
+            .field("id", &self.id)
+            .field("event_type", &self.event_type)
+            .field("table", &self.table)
+            .field("position", &self.position)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl StoredEvent {

@@ -1,7 +1,8 @@
 //! Telemetry: what the daemon shows of itself.
 
 pub mod admin;
-pub mod systemd;
+pub mod control;
 pub mod logging;
 pub mod metrics;
+pub mod systemd;
 pub mod view;

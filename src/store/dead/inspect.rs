@@ -1,5 +1,7 @@
 //! Dead letters for people: pages, one with its body, retried and dropped.
 
+use std::fmt;
+
 use rusqlite::{OptionalExtension, Row, ToSql, params, params_from_iter};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,7 @@ use crate::store::slot::position_at;
 /// A page holds no more, whatever the filter's limit.
 pub const PAGE_LETTERS_MAX: u32 = 200;
 /// A body is shown in parts of at most this size.
-pub const BODY_PART_BYTES_MAX: u32 = 256 << 10;
+pub const BODY_PART_BYTES_MAX: u32 = 128 << 10;
 
 /// A dead letter without its body, in texts for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +55,7 @@ pub struct DeadPage {
     pub next: Option<i64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetter {
     pub summary: DeadSummary,
@@ -63,6 +65,15 @@ pub struct DeadLetter {
     pub body_part: String,
     /// Where the next part of the body starts; `None` after the last one.
     pub body_next: Option<u64>,
+}
+
+/// Without body and answer, which hold row values.
+impl fmt::Debug for DeadLetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadLetter")
+            .field("summary", &self.summary)
+            .finish_non_exhaustive()
+    }
 }
 
 const SUMMARY: &str = "SELECT id, (SELECT name FROM slot WHERE slot.id = dead.slot), endpoint,

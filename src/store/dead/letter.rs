@@ -1,5 +1,7 @@
 //! A dead letter as it is parked.
 
+use std::fmt;
+
 use crate::store::stored_event::StoredEvent;
 
 /// Why an event is dead.
@@ -34,7 +36,7 @@ impl DeadReason {
 }
 
 /// What became of the attempts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Verdict {
     pub reason: DeadReason,
     pub parked_at_ms: i64,
@@ -57,6 +59,19 @@ pub struct NewDeadLetter {
 
 const LAST_ERROR_BYTES_MAX: usize = 512;
 const ANSWER_BYTES_MAX: usize = 1024;
+
+/// Without the answer, which may repeat row values.
+impl fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verdict")
+            .field("reason", &self.reason)
+            .field("attempts", &self.attempts)
+            .field("last_status", &self.last_status)
+            .field("last_error", &self.last_error)
+            .field("answer_bytes", &self.answer.len())
+            .finish_non_exhaustive()
+    }
+}
 
 impl Verdict {
     pub(super) fn last_error(&self) -> Option<&str> {

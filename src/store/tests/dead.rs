@@ -265,3 +265,29 @@ fn a_number_is_never_used_again() {
         .unwrap();
     assert_eq!(ids(&mut store, &DeadFilter::default()), [6]);
 }
+
+#[test]
+fn debug_output_holds_no_row_values() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut secret = letter("a", 1, position(1, 1));
+    secret.event.body = "hunter2".into();
+    secret.verdict.answer = b"hunter2".to_vec();
+    let mut texts = vec![format!("{secret:?}")];
+    store.park(SLOT, vec![secret], vec![]).unwrap();
+    texts.push(format!("{:?}", store.dead_show(1, 0).unwrap()));
+    store.dead_retry(&DeadFilter::default()).unwrap();
+    let retrying = store.retrying(SLOT, "a", None, 1, 1).unwrap();
+    texts.push(format!("{retrying:?}"));
+    for text in texts {
+        assert!(text.contains("evt_0101"), "{text}");
+        let raw = format!("{:?}", b"hunter2");
+        assert!(!text.contains("hunter2") && !text.contains(&raw), "{text}");
+    }
+}
+
+#[test]
+fn a_store_may_live_in_a_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    is_send(&Place::new().open());
+}

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::progress::tracker::JOURNAL_LENGTH;
 use crate::store::{
-    DisabledBy, EndpointRow, EndpointState, Gap, GapReason, History, Intention,
-    JOURNAL_ENTRIES_MAX, JournalEntry, NewDeadLetter, Progress, SlotState, StartAt,
+    DisabledBy, EndpointRow, EndpointState, Gap, GapReason, History, Intention, JournalEntry,
+    NewDeadLetter, Progress, SlotState, StartAt,
 };
 
 fn entry(number: u64) -> JournalEntry {
@@ -155,9 +156,7 @@ fn the_journal_keeps_the_last_transactions() {
             })
             .unwrap();
     }
-    let last: Vec<_> = (151 - JOURNAL_ENTRIES_MAX as u64..=150)
-        .map(entry)
-        .collect();
+    let last: Vec<_> = (151 - JOURNAL_LENGTH as u64..=150).map(entry).collect();
     assert_eq!(store.load(SLOT).unwrap().journal, last);
     store
         .commit(&Progress {
@@ -166,7 +165,7 @@ fn the_journal_keeps_the_last_transactions() {
         })
         .unwrap();
     let state = store.load(SLOT).unwrap();
-    assert_eq!(state.journal.len(), JOURNAL_ENTRIES_MAX);
+    assert_eq!(state.journal.len(), JOURNAL_LENGTH);
     assert_eq!(state.journal.first(), Some(&entry(2000 - 64)));
 }
 
