@@ -10,24 +10,35 @@
 //!
 //! Whatever waits, the status updates go on: they have a task of their own.
 
+use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
 
 use super::checkpoint::Lineage;
-use super::reading::{Next, ReadError, Reading};
+use super::reading::{Announced, Next, ReadError, Reading};
 use super::slot::{self, Opened};
 use super::source::{Source, SourceError, SourceStop};
+use crate::lane::budget::MemoryBudget;
 use crate::lsn::Lsn;
-use crate::postgres::catalog;
+use crate::mapping::SourceIdentity;
+use crate::pgoutput::{Frame, Reply};
+use crate::postgres::catalog::{self, QueryError};
 use crate::postgres::connect::{self, Control};
-use crate::postgres::failure::{Failure, classify};
+use crate::postgres::failure::{ConnectError, Failure, ReplicationError, chain, judge};
+use crate::postgres::preflight::Problem;
+use crate::postgres::publication::PublicationError;
 use crate::postgres::replication::ReplicationConnection;
-use crate::postgres::stream::{Frame, StreamError, StreamReader};
-use crate::telemetry::view::StreamState;
+use crate::postgres::slot::SlotVerdict;
+use crate::postgres::status::StatusInputs;
+use crate::postgres::stream::{StreamFrame, StreamReader};
+use crate::store::StoreCallError;
 
 /// Without a byte for so long, though replies were asked for, the peer is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -40,77 +51,351 @@ pub enum Ended {
     Failed(String),
 }
 
+/// What can end a session.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Replication(#[from] ReplicationError),
+    #[error("failed to {0}")]
+    Query(#[from] QueryError),
+    #[error("failed to {0}")]
+    Publication(#[from] PublicationError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("{0}")]
+    Slot(SlotVerdict),
+    #[error("{}", problems(.0))]
+    Preflight(Vec<Problem>),
+    #[error("{0}")]
+    Transient(String),
+    #[error(transparent)]
+    Store(#[from] StoreCallError),
+}
+
+fn problems(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(Problem::full).collect();
+    format!(
+        "the database is not ready for this config:\n{}",
+        lines.join("\n")
+    )
+}
+
+impl SessionError {
+    /// Decides whether the session is followed by another.
+    fn judged(self, source: &Source) -> Result<Ended, SourceError> {
+        match self {
+            SessionError::Store(error) => Err(SourceError::Store(error)),
+            SessionError::Slot(verdict) if verdict.is_definite() => {
+                let remedy = verdict.remedy().unwrap_or_default();
+                Err(SourceError::Definite(format!("{verdict}\n  hint: {remedy}")))
+            }
+            SessionError::Preflight(_) | SessionError::Publication(PublicationError::NotAllowed { .. }) => {
+                Err(SourceError::Definite(self.to_string()))
+            }
+            SessionError::Slot(_) | SessionError::Transient(_) => Ok(Ended::Failed(self.to_string())),
+            error => match judge(&error, source.phase) {
+                Failure::Transient(reason) => Ok(Ended::Failed(reason)),
+                Failure::Definite(reason) => Err(SourceError::Definite(reason)),
+            },
+        }
+    }
+}
+
+/// A session's connections, before it streams.
+struct Connected {
+    control: Control,
+    replication: ReplicationConnection,
+    opened: Opened,
+    canary: Canary,
+}
+
+/// Ends with why the control connection ended. Dropped, it closes that connection.
+struct Canary {
+    ended: oneshot::Receiver<String>,
+    driver: tokio::task::JoinHandle<()>,
+}
+
+impl Canary {
+    fn keep(connection: impl Future<Output = String> + Send + 'static) -> Self {
+        let (tell, ended) = oneshot::channel();
+        let driver = tokio::spawn(async move {
+            let _ = tell.send(connection.await);
+        });
+        Canary { ended, driver }
+    }
+
+    async fn ended(&mut self) -> String {
+        match (&mut self.ended).await {
+            Ok(reason) => reason,
+            Err(_) => "control connection ended".to_owned(),
+        }
+    }
+}
+
+impl Drop for Canary {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
 /// Runs one session to its end.
 pub(super) async fn run(source: &mut Source, stop: &SourceStop) -> Result<Ended, SourceError> {
-    // Tasks of the session end with it.
-    let mut tasks = JoinSet::new();
     let connected = tokio::select! {
         () = stop.reading.cancelled() => return Ok(Ended::Stopped),
-        connected = connect(source, &mut tasks) => connected,
+        connected = connect(source) => connected,
     };
-    let (connected, mut canary) = match connected {
-        Ok(connected) => connected,
-        Err(error) => return error.ended(),
+    let streamed = match connected {
+        Ok(connected) => stream(source, stop, connected).await,
+        Err(error) => Err(error),
     };
+    match streamed {
+        Ok(()) => Ok(Ended::Stopped),
+        Err(error) => error.judged(source),
+    }
+}
+
+/// Steps 1 to 5. The replication connection logs in first: it gives a password in
+/// clear text over TLS or a unix socket alone.
+async fn connect(source: &mut Source) -> Result<Connected, SessionError> {
+    let info = &source.config.source.conninfo;
+    let mut replication = connect::replication(info).await?;
+    let (control, connection) = connect::control(info).await?;
+    let canary = Canary::keep(connection);
+    if control.unverified && source.told.is_news("unverified") {
+        warn!("the connection to the database is not verified: anybody in between could pose as it; use sslmode=verify-full");
+    }
+    let system = replication.identify_system().await?;
+    let server = catalog::server(&control.client).await?;
+    same_server(&mut replication, &server, system.system_identifier).await?;
+    if server.encoding == "SQL_ASCII" {
+        replication.read_bytes_as_they_are().await?;
+    }
+    let opened = slot::open(source, &control.client, &mut replication, &system).await?;
+    source.reading.of_source(SourceIdentity {
+        system_identifier: system.system_identifier,
+        database: server.database.as_str().into(),
+    });
+    source.lineage.send_replace(Some(Lineage {
+        system_identifier: system.system_identifier,
+        timeline: system.timeline,
+    }));
+    Ok(Connected {
+        control,
+        replication,
+        opened,
+        canary,
+    })
+}
+
+/// A name can lead to two servers: a pooler, a failover between the two connects.
+async fn same_server(
+    replication: &mut ReplicationConnection,
+    server: &catalog::Server,
+    system_identifier: u64,
+) -> Result<(), SessionError> {
+    let started = replication
+        .query("SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8")
+        .await?;
+    let started = started
+        .first()
+        .and_then(|row| row.first()?.as_deref()?.parse::<i64>().ok());
+    let same = started == Some(server.postmaster_start_us)
+        && server
+            .system_identifier
+            .is_none_or(|identifier| identifier == system_identifier);
+    if same {
+        Ok(())
+    } else {
+        Err(SessionError::Transient(
+            "the two connections to the database are on different servers".to_owned(),
+        ))
+    }
+}
+
+/// Steps 6 and 7, and the end of the stream.
+async fn stream(
+    source: &mut Source,
+    stop: &SourceStop,
+    connected: Connected,
+) -> Result<(), SessionError> {
     let Connected {
         control,
         replication,
         opened,
+        mut canary,
     } = connected;
-    let started = replication
-        .start(&source.config.source.slot, &opened.publications, opened.start)
-        .await;
-    let (mut stream, status) = match started {
-        Ok(started) => started,
-        Err(error) => return SessionError::from(error).ended_in(source.phase),
-    };
-    if let Err(error) = slot::compare_again(source, &control.client).await {
-        return error.ended();
-    }
+    let slot_name = source.config.source.slot.clone();
+    let (mut reader, writer) = replication
+        .start(&slot_name, &opened.publications, opened.start)
+        .await?;
+    slot::compare_again(source, &control.client).await?;
 
-    let received = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let received = Arc::new(AtomicU64::new(0));
     let reply_now = Arc::new(Notify::new());
-    let status_stop = tokio_util::sync::CancellationToken::new();
-    let mut status = tokio::spawn(status.run(
-        source.durable.clone(),
-        Arc::clone(&received),
-        Arc::clone(&reply_now),
-        status_stop.clone(),
-    ));
+    let inputs = StatusInputs {
+        durable: source.durable.clone(),
+        received: Arc::clone(&received),
+        reply_now: Arc::clone(&reply_now),
+        confirmed: source.confirmed.clone(),
+    };
+    let status_stop = CancellationToken::new();
+    let every = status_interval(&control.client).await?;
+    let mut status = StatusTask(tokio::spawn(writer.run(inputs, every, status_stop.clone())));
+
     source.reading.reconnected();
-    source.streaming(opened.start_shown);
+    source.streaming();
+    let budget = Arc::clone(&source.shared.budget);
     let reading = Loop {
         reading: &mut source.reading,
         client: &control.client,
+        budget: &budget,
         received: &received,
         reply_now: &reply_now,
-        view: &source.shared.view,
-        budget: &source.shared.budget,
+        wal_end: &source.wal_end,
     };
     // Priorities: stop, the canary, the status task (it should not end), the stream.
-    let ended = tokio::select! {
+    tokio::select! {
         biased;
-        () = stop.reading.cancelled() => Ok(()),
-        reason = &mut canary => Err(SessionError::Transient(reason.unwrap_or_else(|_| "control connection ended".to_owned()))),
-        ended = &mut status => Err(match ended {
-            Ok(Err(error)) => SessionError::Stream(error),
+        () = stop.reading.cancelled() => {}
+        reason = canary.ended() => return Err(SessionError::Transient(reason)),
+        ended = &mut status.0 => return Err(match ended {
+            Ok(Err(error)) => SessionError::Replication(error),
             Ok(Ok(())) | Err(_) => SessionError::Transient("status updates ended".to_owned()),
         }),
-        ended = reading.run(&mut stream) => ended,
-    };
-    match ended {
-        Err(error) => {
-            status.abort();
-            error.ended_in(source.phase)
-        }
-        Ok(()) => {
-            // What is read stays with the lanes until they have told what they settled.
-            stop.stream.cancelled().await;
-            status_stop.cancel();
-            if let Ok(Err(error)) = status.await {
-                warn!(%error, "failed to confirm the last position; nothing is lost");
+        ended = reading.run(&mut reader) => return ended,
+    }
+    // What was read stays with the lanes until they have told what they settled; the
+    // status updates go on until that is durable.
+    stop.stream.cancelled().await;
+    status_stop.cancel();
+    if let Ok(Err(error)) = (&mut status.0).await {
+        debug!(error = chain(&error), "failed to confirm the last position");
+    }
+    Ok(())
+}
+
+/// A task that ends with the session.
+struct StatusTask(tokio::task::JoinHandle<Result<(), ReplicationError>>);
+
+impl Drop for StatusTask {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A third of `wal_sender_timeout`, when it is set.
+async fn status_interval(client: &Client) -> Result<Option<Duration>, SessionError> {
+    let timeout_ms = catalog::wal_sender_timeout_ms(client).await?;
+    Ok(timeout_ms
+        .filter(|ms| *ms > 0)
+        .map(|ms| Duration::from_millis(ms / 3).max(Duration::from_millis(50))))
+}
+
+/// The loop over the stream.
+struct Loop<'a> {
+    reading: &'a mut Reading,
+    client: &'a Client,
+    budget: &'a MemoryBudget,
+    received: &'a AtomicU64,
+    reply_now: &'a Notify,
+    wal_end: &'a watch::Sender<Lsn>,
+}
+
+/// What a frame leaves to be done, once it is no longer borrowed.
+enum Then {
+    Go,
+    Describe(Announced),
+    Ended,
+}
+
+impl Loop<'_> {
+    async fn run(mut self, reader: &mut StreamReader) -> Result<(), SessionError> {
+        loop {
+            loop {
+                let then = match reader.next()? {
+                    None => break,
+                    Some(frame) => self.frame(frame)?,
+                };
+                match then {
+                    Then::Go => {}
+                    Then::Describe(announced) => self.describe(announced).await?,
+                    Then::Ended => {
+                        return Err(SessionError::Transient(
+                            "the server ended the stream: it is shutting down".to_owned(),
+                        ));
+                    }
+                }
+                if self.reading.has_pending() {
+                    self.make_room().await?;
+                }
             }
-            Ok(Ended::Stopped)
+            // All that the socket had is mapped: hand it over at once.
+            self.reading.flush()?;
+            let silent_until = Instant::now() + SILENCE_MAX;
+            match tokio::time::timeout_at(silent_until, reader.fill()).await {
+                Ok(filled) => filled?,
+                Err(_) => {
+                    return Err(SessionError::Transient(format!(
+                        "nothing came from the server for {} s",
+                        SILENCE_MAX.as_secs()
+                    )));
+                }
+            }
         }
+    }
+
+    fn frame(&mut self, frame: StreamFrame<'_>) -> Result<Then, SessionError> {
+        match frame {
+            StreamFrame::Copy(Frame::Data {
+                wal_end, payload, ..
+            }) => {
+                self.received.fetch_max(wal_end.0, Ordering::Relaxed);
+                match self.reading.message(payload)? {
+                    Next::Go => Ok(Then::Go),
+                    Next::Describe(announced) => Ok(Then::Describe(announced)),
+                }
+            }
+            StreamFrame::Copy(Frame::Keepalive { wal_end, reply, .. }) => {
+                self.received.fetch_max(wal_end.0, Ordering::Relaxed);
+                self.wal_end.send_replace(wal_end);
+                self.reading.keepalive(wal_end);
+                if reply == Reply::Now {
+                    self.reply_now.notify_one();
+                }
+                Ok(Then::Go)
+            }
+            StreamFrame::Notice(notice) => {
+                info!(%notice, "notice of the server");
+                Ok(Then::Go)
+            }
+            StreamFrame::Ended => Ok(Then::Ended),
+        }
+    }
+
+    /// Takes room in memory for the events of the last message, waiting for the
+    /// endpoints when there is none.
+    async fn make_room(&mut self) -> Result<(), SessionError> {
+        let bytes = self.reading.pending_bytes();
+        if !self.budget.try_take(bytes) {
+            // They can only make room by sending what was staged before.
+            self.reading.flush()?;
+            self.budget.take(bytes).await;
+        }
+        self.reading.stage();
+        Ok(())
+    }
+
+    /// The catalog says what the Relation message leaves out.
+    async fn describe(&mut self, announced: Announced) -> Result<(), SessionError> {
+        let key = catalog::relation_key(self.client, announced.relation.oid).await?;
+        let types = if announced.unknown_types.is_empty() {
+            Vec::new()
+        } else {
+            catalog::type_kinds(self.client, &announced.unknown_types).await?
+        };
+        self.reading.bind(announced, &key, types);
+        Ok(())
     }
 }

@@ -4,10 +4,12 @@
 //! backoff; a definite one ends the daemon with exit code 69. What was read and what
 //! is settled outlives the sessions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -58,8 +60,26 @@ pub struct Source {
     pub(super) lineage: watch::Sender<Option<Lineage>>,
     /// What is durable, and so may be confirmed.
     pub(super) durable: watch::Receiver<Lsn>,
+    /// What the last status update confirmed.
+    pub(super) confirmed: watch::Sender<Lsn>,
+    /// End of the server's WAL, by its last keepalive.
+    pub(super) wal_end: watch::Sender<Lsn>,
     /// Before the first session that streamed.
     pub(super) phase: Phase,
+    pub(super) told: Told,
+}
+
+/// What a source is made with.
+#[derive(Debug)]
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub state: SlotState,
+    pub reading: Reading,
+    pub shared: Shared,
+    pub lineage: watch::Sender<Option<Lineage>>,
+    pub durable: watch::Receiver<Lsn>,
+    pub confirmed: watch::Sender<Lsn>,
+    pub wal_end: watch::Sender<Lsn>,
 }
 
 /// The tokens that end a source: first it reads no more, then it closes the stream.
@@ -70,30 +90,25 @@ pub struct SourceStop {
 }
 
 impl Source {
-    pub fn new(
-        config: Arc<Config>,
-        state: SlotState,
-        reading: Reading,
-        shared: Shared,
-        lineage: watch::Sender<Option<Lineage>>,
-        durable: watch::Receiver<Lsn>,
-    ) -> Self {
+    pub fn new(parts: Parts) -> Self {
         Source {
-            config,
-            state,
-            reading,
-            shared,
-            lineage,
-            durable,
+            config: parts.config,
+            state: parts.state,
+            reading: parts.reading,
+            shared: parts.shared,
+            lineage: parts.lineage,
+            durable: parts.durable,
+            confirmed: parts.confirmed,
+            wal_end: parts.wal_end,
             phase: Phase::Starting,
+            told: Told::default(),
         }
     }
 
     pub async fn run(mut self, stop: SourceStop) -> Result<(), SourceError> {
         let mut failures = 0;
-        let mut told = Told::default();
         loop {
-            let began = tokio::time::Instant::now();
+            let began = Instant::now();
             let ended = session::run(&mut self, &stop).await?;
             let reason = match ended {
                 Ended::Stopped => return Ok(()),
@@ -105,7 +120,7 @@ impl Source {
             }
             let wait = backoff(failures, BACKOFF_MAX, fastrand::u64(..)).max(Duration::from_millis(50));
             failures = failures.saturating_add(1);
-            if told.is_news(&reason) {
+            if self.told.is_news(&reason) {
                 warn!(reason, "not streaming; trying again");
             }
             systemd::waiting(&reason);
@@ -120,7 +135,7 @@ impl Source {
     }
 
     /// The stream runs.
-    pub(super) fn streaming(&mut self, from: Lsn) {
+    pub(super) fn streaming(&mut self) {
         self.phase = Phase::Running;
         self.shared.metrics.streaming.set(1);
         self.shared.metrics.connects.inc();
@@ -128,26 +143,24 @@ impl Source {
             .view
             .set_stream(StreamState::Streaming, SystemTime::now());
         systemd::ready();
-        info!(slot = %self.config.source.slot, %from, "streaming");
+        info!(slot = %self.config.source.slot, "streaming");
     }
 }
 
-/// A failure that goes on is not a line every few seconds.
+/// What was said lately: the same thing is not a line every few seconds.
 #[derive(Debug, Default)]
-struct Told {
-    last: Option<(String, tokio::time::Instant)>,
+pub(super) struct Told {
+    at: HashMap<String, Instant>,
 }
 
 impl Told {
-    fn is_news(&mut self, reason: &str) -> bool {
-        let now = tokio::time::Instant::now();
-        let old = self
-            .last
-            .as_ref()
-            .is_some_and(|(said, at)| said == reason && now - *at < TOLD_AGAIN);
-        if !old {
-            self.last = Some((reason.to_owned(), now));
+    pub(super) fn is_news(&mut self, text: &str) -> bool {
+        let now = Instant::now();
+        self.at.retain(|_, at| now - *at < TOLD_AGAIN);
+        if self.at.contains_key(text) {
+            return false;
         }
-        !old
+        self.at.insert(text.to_owned(), now);
+        true
     }
 }

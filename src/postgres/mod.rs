@@ -1,6 +1,11 @@
 //! The only place that talks to Postgres.
 //!
 //! ```text
+//! conninfo     where the database is (keywords, passfile)
+//! connect      the two connections, their pinned settings (socket, tls, messages)
+//! replication  commands until the stream starts
+//! stream       frames in, status updates out (status)
+//! failure      what an error means
 //! catalog      what there is: server, tables, keys, what types are made of
 //! wanted       what the config wants of it
 //! identity     which old values the WAL carries of a table
@@ -11,6 +16,16 @@
 //! ```
 
 pub mod conninfo;
+mod keywords;
+mod passfile;
+mod socket;
+mod tls;
+mod messages;
+pub mod connect;
+pub mod replication;
+pub mod stream;
+pub mod status;
+pub mod failure;
 
 pub mod catalog;
 pub mod identity;

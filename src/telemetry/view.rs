@@ -24,6 +24,7 @@ pub enum EndpointHealth {
     /// Attempts fail: `last` is the latest outcome that was told, `attempts` how many failed.
     Failing {
         last: String,
+        attempts: u32,
     },
     Disabled {
         by: String,
