@@ -24,12 +24,24 @@ pub struct Report {
     pub problems: Vec<Problem>,
     pub warnings: Vec<Warning>,
     plan: PublicationPlan,
+    joining: PublicationPlan,
 }
 
 impl Report {
     /// What is to be done to the publications; `None` while there is a problem.
     pub fn plan(&self) -> Option<&PublicationPlan> {
         self.problems.is_empty().then_some(&self.plan)
+    }
+
+    /// What a daemon that streams already may do, whatever problems have come
+    /// since: see [`publication::joining`].
+    pub fn joining(&self) -> &PublicationPlan {
+        &self.joining
+    }
+
+    /// What START_REPLICATION names, in order.
+    pub fn publications(&self) -> &[String] {
+        &self.plan.publications
     }
 }
 
@@ -59,6 +71,8 @@ pub async fn inspect(
     problems.extend(checked.problems);
     warnings.extend(slot.as_ref().and_then(active));
     warnings.extend(of_publications(names, &existing, &checked.published));
+    let left = plan.left.iter().cloned();
+    warnings.extend(left.map(|table| Warning::Leftover { table }));
     warnings.extend(checked.warnings);
     Ok(Report {
         server,
@@ -67,6 +81,7 @@ pub async fn inspect(
         problems,
         warnings,
         plan,
+        joining: publication::joining(names, &existing, &checked.published),
     })
 }
 

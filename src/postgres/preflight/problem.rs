@@ -139,7 +139,7 @@ impl Found {
                  slot anew and records the gap"
                     .to_owned()
             }
-            Found::Publication(shortfall) => return Some(of_shortfall(shortfall)),
+            Found::Publication(shortfall) => of_shortfall(shortfall).to_owned(),
             Found::NotAllowed { .. } => {
                 "run these as a role that owns the tables and may create publications".to_owned()
             }
@@ -199,30 +199,38 @@ impl Found {
                 statements
             }
             Found::OldValues { relations, .. } => relations.iter().map(identity::full).collect(),
-            Found::Publication(Shortfall::Table { publication, table }) => vec![format!(
-                "ALTER PUBLICATION {} ADD TABLE {};",
-                quote::identifier(publication),
-                quote::table(table)
-            )],
-            _ => Vec::new(),
+            Found::Publication(shortfall) => shortfall.sql().into_iter().collect(),
+            Found::ServerTooOld { .. }
+            | Found::Standby
+            | Found::NoSlotLeft { .. }
+            | Found::NoSenderLeft { .. }
+            | Found::SlotName { .. }
+            | Found::PublicationName { .. }
+            | Found::Slot { .. }
+            | Found::PublicationMissing { .. }
+            | Found::TableMissing { .. }
+            | Found::NotATable { .. }
+            | Found::UnderRoot { .. }
+            | Found::Tie { .. }
+            | Found::ColumnMissing { .. }
+            | Found::ColumnNowhere { .. }
+            | Found::ColumnGenerated { .. }
+            | Found::NoOrderKey { .. } => Vec::new(),
         }
     }
 }
 
-fn of_shortfall(shortfall: &Shortfall) -> String {
-    let own = "or change source.publication, and walhook creates one of its own";
+fn of_shortfall(shortfall: &Shortfall) -> &'static str {
     match shortfall {
-        Shortfall::Table { .. } => format!(
-            "it is not walhook's to alter; a partitioned table comes under its own name only with \
-             publish_via_partition_root; {own}"
-        ),
-        Shortfall::Operations { .. } => {
-            format!("it is not walhook's to alter: set its `publish`, {own}")
+        Shortfall::Table { .. }
+        | Shortfall::PartitionNames { .. }
+        | Shortfall::Operations { .. } => {
+            "walhook alters no publication that is not its own: do it yourself, or change \
+             source.publication, and walhook creates one"
         }
-        Shortfall::NameTaken { .. } => "rename it, or change source.publication".to_owned(),
+        Shortfall::NameTaken { .. } => "rename it, or change source.publication",
         Shortfall::ForAllTables { .. } => {
             "drop it and let walhook create it before the slot, or change source.publication"
-                .to_owned()
         }
     }
 }

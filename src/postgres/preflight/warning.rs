@@ -50,6 +50,10 @@ pub enum Warning {
         publication: String,
         table: TableName,
     },
+    #[error(
+        "table {table} is still published, though no rule wants it: the role may not alter the publication"
+    )]
+    Leftover { table: TableName },
     #[error("pattern {entry} matches no table")]
     EmptyPattern { entry: String },
     #[error("partition {partition} of table {table} is {found}: its changes are not sent")]

@@ -21,8 +21,10 @@
 
 mod apply;
 mod facts;
+mod foreign;
 mod plan;
 
 pub use apply::{PublicationError, apply, drop};
 pub use facts::{Membership, PublicationFacts, existing, membership};
-pub use plan::{Part, PublicationNames, PublicationPlan, Published, Shortfall, plan};
+pub use foreign::Shortfall;
+pub use plan::{Part, PublicationNames, PublicationPlan, Published, joining, plan};

@@ -1,9 +1,9 @@
 //! From the publications as they are to those that the config wants. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 
 use super::facts::{Member, PublicationFacts};
+use super::foreign::{Shortfall, as_it_stands};
 use crate::change::{Operation, TableName};
 use crate::postgres::catalog::quote;
 
@@ -64,9 +64,13 @@ impl Part {
     }
 
     fn publish(self) -> String {
-        let words: Vec<_> = self.operations().iter().map(|o| o.as_str()).collect();
-        format!("publish = {}", quote::literal(&words.join(", ")))
+        publish_option(self.operations())
     }
+}
+
+pub(super) fn publish_option(operations: &[Operation]) -> String {
+    let words: Vec<_> = operations.iter().map(|o| o.as_str()).collect();
+    format!("publish = {}", quote::literal(&words.join(", ")))
 }
 
 /// A table that is to be sent.
@@ -90,6 +94,9 @@ pub struct PublicationPlan {
     pub altered: Vec<String>,
     pub added: BTreeSet<TableName>,
     pub removed: BTreeSet<TableName>,
+    /// Tables that no rule wants any more, which stay in a publication that the
+    /// role may not alter. Their changes are read and dropped.
+    pub left: BTreeSet<TableName>,
     /// Publications that are not ours and are used as they stand.
     pub foreign: Vec<String>,
     /// What no statement of ours can mend.
@@ -103,56 +110,6 @@ impl PublicationPlan {
         statements
             .map(|statement| format!("{statement};"))
             .collect()
-    }
-}
-
-/// What a publication that we may not alter lacks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shortfall {
-    /// Not ours, and does not send the table under this name.
-    Table {
-        publication: String,
-        table: TableName,
-    },
-    /// Not ours, and sends the table, but not these.
-    Operations {
-        publication: String,
-        table: TableName,
-        operations: Vec<Operation>,
-    },
-    /// The second publication's name is taken.
-    NameTaken { publication: String },
-    /// Ours by its comment, but FOR ALL TABLES, which cannot be altered.
-    ForAllTables { publication: String },
-}
-
-impl fmt::Display for Shortfall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Shortfall::Table { publication, table } => write!(
-                f,
-                "publication \"{publication}\" does not send table {table} under that name"
-            ),
-            Shortfall::Operations {
-                publication,
-                table,
-                operations,
-            } => {
-                let words: Vec<_> = operations.iter().map(|o| o.as_str()).collect();
-                write!(
-                    f,
-                    "publication \"{publication}\" does not send {} of table {table}",
-                    words.join(", ")
-                )
-            }
-            Shortfall::NameTaken { publication } => write!(
-                f,
-                "publication \"{publication}\" exists already and is not walhook's for this slot"
-            ),
-            Shortfall::ForAllTables { publication } => {
-                write!(f, "publication \"{publication}\" is FOR ALL TABLES")
-            }
-        }
     }
 }
 
@@ -194,10 +151,40 @@ pub fn plan(
                     publication: names.of(part).to_owned(),
                 });
             }
-            Some(facts) => plan.alter(part, facts, &tables),
+            Some(facts) => {
+                let is_wanted = |table: &TableName| wanted.iter().any(|w| w.table == *table);
+                let extra = facts.members.keys().filter(|table| !is_wanted(table));
+                let extra: BTreeSet<_> = extra.collect();
+                plan.alter(part, facts, &tables, &extra);
+            }
         }
     }
     plan
+}
+
+/// What a running daemon may do on its own: tables that came join, and our
+/// publications are what they should be again. No table leaves: one whose identity
+/// was lost would be missed in silence, so that is for a person to decide.
+pub fn joining(
+    names: &PublicationNames,
+    existing: &[PublicationFacts],
+    wanted: &[Published],
+) -> PublicationPlan {
+    let mut kept: Vec<Published> = Vec::new();
+    for (part, name) in [(Part::All, &names.all), (Part::Insert, &names.insert)] {
+        let mut existing = existing.iter();
+        let Some(facts) = existing.find(|facts| facts.membership.publication == *name) else {
+            return PublicationPlan::default();
+        };
+        kept.extend(facts.members.keys().map(|table| Published {
+            table: table.clone(),
+            part,
+            operations: Vec::new(),
+        }));
+    }
+    let joins = |published: &&Published| !kept.iter().any(|kept| kept.table == published.table);
+    let new: Vec<Published> = wanted.iter().filter(joins).cloned().collect();
+    plan(names, existing, &[kept, new].concat())
 }
 
 impl PublicationPlan {
@@ -219,7 +206,14 @@ impl PublicationPlan {
         self.added.extend(tables.iter().copied().cloned());
     }
 
-    fn alter(&mut self, part: Part, facts: &PublicationFacts, tables: &BTreeSet<&TableName>) {
+    /// `tables` are wanted in this publication, `extra` in neither.
+    fn alter(
+        &mut self,
+        part: Part,
+        facts: &PublicationFacts,
+        tables: &BTreeSet<&TableName>,
+        extra: &BTreeSet<&TableName>,
+    ) {
         let alter = format!(
             "ALTER PUBLICATION {}",
             quote::identifier(&facts.membership.publication)
@@ -249,51 +243,17 @@ impl PublicationPlan {
                     .push(format!("{alter} {verb} TABLE {tables}"));
             }
         }
+        let only_removes = self.statements.len() == before + 1 && added.is_empty();
+        if only_removes && !facts.is_owned && removed == *extra {
+            self.statements.truncate(before);
+            self.left.extend(extra.iter().copied().cloned());
+            return;
+        }
         if self.statements.len() > before {
             self.altered.push(membership.publication.clone());
         }
         self.removed.extend(removed.into_iter().cloned());
         self.added.extend(added.into_iter().cloned());
-    }
-}
-
-fn as_it_stands(
-    names: &PublicationNames,
-    existing: &[PublicationFacts],
-    wanted: &[Published],
-) -> PublicationPlan {
-    let mut sent: BTreeMap<&TableName, BTreeSet<Operation>> = BTreeMap::new();
-    for facts in existing {
-        for table in &facts.membership.tables {
-            let operations = sent.entry(table).or_default();
-            operations.extend(facts.membership.operations.iter().copied());
-        }
-    }
-    let shortfall = |published: &Published| {
-        let publication = names.all.clone();
-        let table = published.table.clone();
-        let Some(sent) = sent.get(&table) else {
-            return Some(Shortfall::Table { publication, table });
-        };
-        let wanted = published.operations.iter().copied();
-        let operations: Vec<_> = wanted.filter(|o| !sent.contains(o)).collect();
-        (!operations.is_empty()).then_some(Shortfall::Operations {
-            publication,
-            table,
-            operations,
-        })
-    };
-    let publications = |filter: &dyn Fn(&&PublicationFacts) -> bool| {
-        let existing = existing.iter().filter(|facts| filter(facts));
-        existing
-            .map(|facts| facts.membership.publication.clone())
-            .collect()
-    };
-    PublicationPlan {
-        publications: publications(&|_| true),
-        foreign: publications(&|facts| !names.are_mark_of(facts)),
-        shortfalls: wanted.iter().filter_map(shortfall).collect(),
-        ..PublicationPlan::default()
     }
 }
 
@@ -396,6 +356,41 @@ ALTER PUBLICATION "walhook_insert" ADD TABLE ONLY "public"."moves";
     }
 
     #[test]
+    fn a_running_daemon_adds_and_takes_nothing_out() {
+        let existing = [ours(Part::All, &["lost", "moves"]), ours(Part::Insert, &[])];
+        let wanted = [
+            published("new", Part::All),
+            published("moves", Part::Insert),
+        ];
+        let joining = joining(&names(), &existing, &wanted);
+        let sql = "ALTER PUBLICATION \"walhook\" ADD TABLE ONLY \"public\".\"new\"";
+        assert_eq!(joining.statements, [sql]);
+        let one_is_gone = super::joining(&names(), &existing[..1], &wanted);
+        assert!(one_is_gone.statements.is_empty());
+    }
+
+    #[test]
+    fn a_table_that_nobody_wants_stays_where_the_role_may_not_alter() {
+        let of_another_owner = |part, tables: &[&str]| PublicationFacts {
+            is_owned: false,
+            ..ours(part, tables)
+        };
+        let existing = [
+            of_another_owner(Part::All, &["a", "extra", "moves"]),
+            of_another_owner(Part::Insert, &["old"]),
+        ];
+        let wanted = [published("a", Part::All), published("moves", Part::All)];
+        let stays = plan(&names(), &existing, &wanted);
+        assert!(stays.statements.is_empty() && stays.altered.is_empty());
+        assert_eq!(stays.left, [table("extra"), table("old")].into());
+
+        // One that lost its identity must go, or the application's UPDATE fails.
+        let wanted = [published("a", Part::All), published("moves", Part::Insert)];
+        let moves = plan(&names(), &existing, &wanted);
+        assert_eq!(moves.altered, ["walhook", "walhook_insert"]);
+    }
+
+    #[test]
     fn one_that_is_not_ours_is_used_as_it_stands_and_never_altered() {
         let foreign = |part, tables: &[&str]| PublicationFacts {
             comment: Some("walhook: slot \"other\"".into()),
@@ -421,7 +416,7 @@ ALTER PUBLICATION "walhook_insert" ADD TABLE ONLY "public"."moves";
         let texts: Vec<String> = shortfalls.concat().iter().map(|s| s.to_string()).collect();
         insta::assert_snapshot!(texts.join("\n"), @r#"
 publication "walhook" does not send update, truncate of table public.a
-publication "walhook" does not send table public.c under that name
+publication "walhook" does not send table public.c
 publication "walhook_insert" exists already and is not walhook's for this slot
 publication "walhook" is FOR ALL TABLES
 "#);
