@@ -10,4 +10,9 @@
 
 mod harness;
 
+mod batch;
+mod faults;
 mod harness_itself;
+mod order;
+mod pipeline;
+mod retry;

@@ -31,6 +31,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("fsync", "off"),
     ("full_page_writes", "off"),
     ("autovacuum", "off"),
+    ("track_commit_timestamp", "on"),
     ("shared_buffers", "64MB"),
     ("max_wal_size", "4GB"),
     ("listen_addresses", "'127.0.0.1'"),

@@ -124,6 +124,9 @@ struct Log {
     connections: usize,
     /// Connections and listeners that are open.
     open: usize,
+    /// Requests read and not yet answered, and the most there ever were.
+    in_flight: usize,
+    in_flight_peak: usize,
     problems: Vec<String>,
     /// By webhook-id: a hash of the body.
     bodies: HashMap<String, u64>,
@@ -151,6 +154,8 @@ impl Receiver {
                     choose: None,
                     connections: 0,
                     open: 0,
+                    in_flight: 0,
+                    in_flight_peak: 0,
                     problems: Vec::new(),
                     bodies: HashMap::new(),
                     keeps_attempts: true,
@@ -254,6 +259,11 @@ impl Receiver {
     /// TCP connections taken since the start.
     pub fn connections(&self) -> usize {
         self.log().connections
+    }
+
+    /// The most requests that ever waited for their answers at once.
+    pub fn in_flight_peak(&self) -> usize {
+        self.log().in_flight_peak
     }
 
     /// Bytes of endless bodies that were taken off its hands.
@@ -403,12 +413,24 @@ async fn converse(
     while let Some(request) = read_request(stream, &mut buffer).await? {
         let last = request.header("connection") == "close";
         let answer = shared.take(request, connection);
+        let answering = Answering(shared);
         let after = answer.give(stream, &shared.bytes_sent).await?;
+        drop(answering);
         if last || after == Connection::Closed {
             break;
         }
     }
     Ok(())
+}
+
+/// Counts a request as in flight until it is answered or its connection ends.
+struct Answering<'a>(&'a Shared);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.0.log().in_flight -= 1;
+        self.0.changed.send_replace(());
+    }
 }
 
 impl Shared {
@@ -445,6 +467,8 @@ impl Shared {
             events,
         };
         let log = &mut *log;
+        log.in_flight += 1;
+        log.in_flight_peak = log.in_flight_peak.max(log.in_flight);
         let chosen = log.choose.as_mut().and_then(|choose| choose(&attempt));
         let answer = chosen.or_else(|| log.next.pop_front());
         let answer = answer.unwrap_or_else(|| log.always.clone());
