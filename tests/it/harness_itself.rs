@@ -43,7 +43,7 @@ fn the_verifier_takes_the_golden_vector_and_nothing_else() {
 }
 
 /// Sends a webhook as the daemon should: signed with the receiver's secret.
-async fn send(receiver: &Receiver, id: &str, body: &str) -> std::io::Result<u16> {
+pub async fn send(receiver: &Receiver, id: &str, body: &str) -> std::io::Result<u16> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let time = i64::try_from(now.unwrap().as_secs()).unwrap();
     let key = walhook::delivery::signature::SigningKey::parse(&receiver.secret()).unwrap();

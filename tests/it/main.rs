@@ -10,9 +10,28 @@
 
 mod harness;
 
+// What it does.
 mod batch;
-mod faults;
-mod harness_itself;
 mod order;
 mod pipeline;
+mod shutdown;
+
+// What it does when others fail.
+mod bad_database;
+mod faults;
 mod retry;
+mod slot_lost;
+mod state;
+
+// How it is run and watched.
+mod admin;
+mod commands;
+mod config_errors;
+mod config_layers;
+mod discreet;
+mod official;
+
+mod load;
+
+mod architecture;
+mod harness_itself;

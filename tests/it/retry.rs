@@ -145,12 +145,7 @@ async fn a_410_disables_the_endpoint_until_it_is_enabled() {
     .await;
     // It stays disabled over a restart, and the slot moves on: its events wait on disk.
     daemon.restart().await;
-    let target: String = db.value("SELECT pg_current_wal_lsn()::text").await;
-    let confirmed = format!(
-        "SELECT confirmed_flush_lsn >= '{target}' FROM pg_replication_slots WHERE slot_name = '{}'",
-        db.slot
-    );
-    eventually("confirmed", || db.value::<bool>(&confirmed)).await;
+    eventually("confirmed", || db.confirmed_all()).await;
     assert_eq!(
         receiver.attempts().len(),
         1,

@@ -176,6 +176,15 @@ impl Daemon {
         Builder {
             url: database.url(),
             source: format!("slot: {}", database.slot),
+            ..Daemon::without_database()
+        }
+    }
+
+    /// A config whose database is nowhere, for what comes before any connection.
+    pub fn without_database() -> Builder {
+        Builder {
+            url: "postgres://nobody@127.0.0.1:1/nowhere".to_owned(),
+            source: "slot: none".to_owned(),
             state: None,
             top: String::new(),
             endpoints: String::new(),
@@ -319,6 +328,16 @@ impl Daemon {
     pub async fn get(&self, path: &str) -> (u16, String) {
         let answer = http::get(self.admin, path).await;
         answer.unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.output()))
+    }
+
+    /// The status of `/readyz`; `None` when the port does not answer.
+    pub async fn readiness(&self) -> Option<u16> {
+        let answer = http::get(self.admin, "/readyz").await;
+        answer.ok().map(|(status, _)| status)
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     pub async fn metrics(&self) -> Metrics {

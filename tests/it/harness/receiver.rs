@@ -27,8 +27,6 @@ use super::{block_on, runtime};
 pub struct Attempt {
     pub at: Instant,
     pub request: Request,
-    /// The TCP connection that it came on, counted from 0.
-    pub connection: usize,
     /// It was answered with a 2xx.
     pub accepted: bool,
     /// One, or those of a batch.
@@ -389,14 +387,14 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stop: &Cancellatio
             continue;
         };
         stream.set_nodelay(true).ok();
-        let connection = shared.connection_opened();
+        shared.connection_opened();
         let shared = Arc::clone(shared);
         let stop = stop.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 // An error ends the connection, which is what the sender may do at any time.
-                _ = converse(&mut stream, &shared, connection) => {}
+                _ = converse(&mut stream, &shared) => {}
             }
             drop(stream);
             shared.closed();
@@ -404,15 +402,11 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stop: &Cancellatio
     }
 }
 
-async fn converse(
-    stream: &mut TcpStream,
-    shared: &Shared,
-    connection: usize,
-) -> std::io::Result<()> {
+async fn converse(stream: &mut TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(stream, &mut buffer).await? {
         let last = request.header("connection") == "close";
-        let answer = shared.take(request, connection);
+        let answer = shared.take(request);
         let answering = Answering(shared);
         let after = answer.give(stream, &shared.bytes_sent).await?;
         drop(answering);
@@ -442,12 +436,10 @@ impl Shared {
         self.log().open += 1;
     }
 
-    /// Returns the number of the connection.
-    fn connection_opened(&self) -> usize {
+    fn connection_opened(&self) {
         let mut log = self.log();
         log.open += 1;
         log.connections += 1;
-        log.connections - 1
     }
 
     fn closed(&self) {
@@ -456,13 +448,12 @@ impl Shared {
     }
 
     /// Checks and keeps a request, and says how to answer it.
-    fn take(&self, request: Request, connection: usize) -> Answer {
+    fn take(&self, request: Request) -> Answer {
         let mut log = self.log();
         let events = log.check(&request);
         let mut attempt = Attempt {
             at: Instant::now(),
             request,
-            connection,
             accepted: false,
             events,
         };
