@@ -74,7 +74,7 @@ async fn a_wrong_password_is_said_and_not_shown() {
     let said = format!("password authentication failed for user \"{role}\"");
     daemon
         .lines()
-        .line_with(&said.replace('"', "\\\"")[..30], SOON)
+        .line_with("password authentication failed", SOON)
         .await;
     let checked = daemon
         .cli_with_secrets(&["check"])
@@ -192,17 +192,13 @@ async fn a_table_that_is_not_there_is_named() {
 
 #[tokio::test]
 async fn a_column_that_is_not_there_is_named() {
-    let (_db, _receiver, daemon) = orders().await;
-    let daemon = daemon.top("").table(
-        "public.orders_",
-        "to: r\nevents: {insert: {type: m, when: \"new.nothing == 1\"}}",
-    );
-    let mut daemon = daemon.prepare();
-    daemon.edit_config("public.orders_", "public.orders_2");
-    _db.sql("CREATE TABLE orders_2 (id int PRIMARY KEY)").await;
+    let (db, _receiver, daemon) = orders().await;
+    db.sql("CREATE TABLE items (id int PRIMARY KEY)").await;
+    let rule = "to: r\nevents: {insert: {type: m, when: 'new.nowhere == 1'}}";
+    let mut daemon = daemon.table("public.items", rule).prepare();
     let checked = daemon.cli_with_secrets(&["check"]).await;
     assert!(matches!(checked.code, 64 | 69), "{}", checked.text());
-    assert!(checked.text().contains("nothing"), "{}", checked.text());
+    assert!(checked.text().contains("nowhere"), "{}", checked.text());
     daemon.launch();
     assert_eq!(
         daemon.exit_code().await,
@@ -210,6 +206,7 @@ async fn a_column_that_is_not_there_is_named() {
         "{}",
         daemon.output()
     );
+    assert!(!db.has_slot().await);
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ async fn a_bad_endpoint_harms_only_itself() {
     let events = good.wait_for(3000, 3 * SOON).await;
     oracle::assert_in_order_per_table(&events);
     // The slot moves on although one endpoint got nothing.
-    crate::harness::eventually("confirmed", || db.confirmed_all()).await;
+    db.confirmed(SOON).await;
     assert!(daemon.is_running());
     bad.always(Answer::Accept);
     bad.refuse().await;

@@ -22,6 +22,7 @@ mod faults;
 mod retry;
 mod slot_lost;
 mod state;
+mod tls;
 
 // How it is run and watched.
 mod admin;

@@ -145,7 +145,7 @@ async fn a_410_disables_the_endpoint_until_it_is_enabled() {
     .await;
     // It stays disabled over a restart, and the slot moves on: its events wait on disk.
     daemon.restart().await;
-    eventually("confirmed", || db.confirmed_all()).await;
+    db.confirmed(SOON).await;
     assert_eq!(
         receiver.attempts().len(),
         1,

@@ -96,7 +96,7 @@ async fn what_waits_in_it_survives_crashes_in_order() {
             round * 1000 + 1000
         ))
         .await;
-        eventually("confirmed", || db.confirmed_all()).await;
+        db.confirmed(SOON).await;
         daemon.kill().await;
         daemon.launch();
     }
@@ -111,20 +111,27 @@ async fn what_waits_in_it_survives_crashes_in_order() {
 #[tokio::test]
 async fn a_full_spool_stops_the_slot_and_says_whose_it_is() {
     let (db, receiver, daemon) = orders().await;
-    let daemon = daemon.top("memory: {max_bytes: 1MiB}\nspool: {max_bytes: 2MiB, full: stop}");
-    let daemon = daemon.start().await;
+    let daemon = daemon
+        .endpoint("glutton", &receiver)
+        .top("memory: {max_bytes: 1MiB}\nspool: {max_bytes: 2MiB, full: stop}")
+        .prepare();
+    daemon.edit_config("to: r", "to: glutton");
+    let mut daemon = daemon;
+    daemon.launch();
+    daemon.ready().await;
     receiver.refuse().await;
     db.sql(
         "INSERT INTO orders (id, note) SELECT g, repeat('x', 1000) FROM generate_series(1, 8000) g",
     )
     .await;
+    let written = db.lsn().await;
     eventually("not ready", || async {
         daemon.readiness().await == Some(503)
     })
     .await;
     let (_, page) = daemon.get("/readyz").await;
-    assert!(page.contains('r'), "{page}");
-    assert!(!db.confirmed_all().await);
+    assert!(page.contains("glutton"), "{page}");
+    assert!(!db.has_confirmed(&written).await);
     receiver.accept_again().await;
     let events = receiver.wait_for(8000, 3 * SOON).await;
     oracle::assert_no_repeats(&events);
@@ -153,7 +160,7 @@ async fn a_full_spool_can_disable_its_endpoint_in_place() {
     )
     .await;
     good.wait_for(8000, 3 * SOON).await;
-    eventually("confirmed", || db.confirmed_all()).await;
+    db.confirmed(SOON).await;
     let status = daemon.cli(&["status"]).await.expect_code(0).stdout;
     assert!(
         status.contains("disabled") && status.contains("gap"),
@@ -213,11 +220,12 @@ async fn on_a_full_disk_nothing_is_confirmed_that_is_not_stored() {
         "INSERT INTO orders (id, note) SELECT g, repeat('x', 1000) FROM generate_series(1, 8000) g",
     )
     .await;
+    let written = db.lsn().await;
     eventually("not ready, or ended", || async {
         daemon.readiness().await != Some(200)
     })
     .await;
-    assert!(!db.confirmed_all().await);
+    assert!(!db.has_confirmed(&written).await);
     tiny.grow("100m");
     receiver.accept_again().await;
     if !daemon.is_running() {

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_postgres::Client;
 use tokio_postgres::types::FromSqlOwned;
 
@@ -105,11 +107,36 @@ impl Database {
         self.value(&format!("{sql}'{}'", self.slot)).await
     }
 
-    /// Whether our slot has confirmed everything that is in the WAL now.
-    pub async fn confirmed_all(&self) -> bool {
-        let sql = "SELECT confirmed_flush_lsn >= pg_current_wal_lsn() FROM pg_replication_slots \
-                   WHERE slot_name = ";
-        self.value(&format!("{sql}'{}'", self.slot)).await
+    /// Where the WAL ends now.
+    pub async fn lsn(&self) -> String {
+        self.value("SELECT pg_current_wal_insert_lsn()::text").await
+    }
+
+    /// Whether our slot has confirmed everything before this LSN.
+    pub async fn has_confirmed(&self, lsn: &str) -> bool {
+        let slot = &self.slot;
+        self.value(&format!(
+            "SELECT coalesce(bool_or(confirmed_flush_lsn >= '{lsn}'), false) \
+             FROM pg_replication_slots WHERE slot_name = '{slot}'"
+        ))
+        .await
+    }
+
+    /// Waits until our slot has confirmed all that is written now.
+    #[track_caller]
+    pub fn confirmed(&self, within: Duration) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let lsn = self.lsn().await;
+            let deadline = Instant::now() + within;
+            while !self.has_confirmed(&lsn).await {
+                assert!(
+                    Instant::now() < deadline,
+                    "{caller}: {lsn} is never confirmed"
+                );
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+        }
     }
 
     pub async fn has_slot(&self) -> bool {

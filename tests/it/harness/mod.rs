@@ -37,6 +37,7 @@ pub mod metrics;
 pub mod oracle;
 pub mod process;
 pub mod receiver;
+pub mod tls;
 pub mod verify;
 
 use std::future::Future;
