@@ -17,9 +17,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("pgoutput", &[]),
     ("mapping", &["pgoutput"]),
     ("progress", &[]),
-    ("delivery", &[]),
-    ("postgres", &["pgoutput", "progress"]),
-    ("store", &["progress"]),
+    ("delivery", &["pgoutput", "mapping", "progress"]),
+    ("postgres", &["pgoutput", "mapping", "progress"]),
+    ("store", &["pgoutput", "mapping", "progress"]),
     ("telemetry", &["progress", "store"]),
     (
         "lane",

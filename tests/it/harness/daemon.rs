@@ -1,6 +1,7 @@
 //! The daemon as an operator has it: a config file, a process, an admin port, commands.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -164,10 +165,14 @@ impl Builder {
     }
 
     /// Starts the daemon and waits until it streams.
-    pub async fn start(self) -> Daemon {
-        let daemon = self.launch();
-        daemon.ready().await;
-        daemon
+    #[track_caller]
+    pub fn start(self) -> impl Future<Output = Daemon> {
+        let caller = Location::caller();
+        async move {
+            let daemon = self.launch();
+            daemon.streams(caller).await;
+            daemon
+        }
     }
 }
 
@@ -200,26 +205,27 @@ impl Daemon {
         assert!(self.process.is_none(), "the daemon runs already");
         let mut command = self.command(&["run"]);
         command.envs(self.env.iter().cloned());
-        self.process = Some(Process::spawn(command, None));
+        self.process = Some(Process::spawn(command, Some(self.directory.path())));
     }
 
     /// Waits until `/readyz` says 200.
     #[track_caller]
     pub fn ready(&self) -> impl Future<Output = ()> {
-        let caller = std::panic::Location::caller();
-        async move {
-            let deadline = Instant::now() + SOON;
-            loop {
-                match http::get(self.admin, "/readyz").await {
-                    Ok((200, _)) => return,
-                    answer if !self.running().is_running() || Instant::now() > deadline => {
-                        panic!(
-                            "{caller}: the daemon is not ready: {answer:?}\n{}",
-                            self.output()
-                        )
-                    }
-                    _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        self.streams(Location::caller())
+    }
+
+    async fn streams(&self, caller: &'static Location<'static>) {
+        let deadline = Instant::now() + SOON;
+        loop {
+            match http::get(self.admin, "/readyz").await {
+                Ok((200, _)) => return,
+                answer if !self.running().is_running() || Instant::now() > deadline => {
+                    panic!(
+                        "{caller}: the daemon is not ready: {answer:?}\n{}",
+                        self.output()
+                    )
                 }
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
     }
@@ -248,7 +254,7 @@ impl Daemon {
     /// Waits until it ends by itself, within 20 s.
     #[track_caller]
     pub fn exit_code(&mut self) -> impl Future<Output = i32> {
-        let caller = std::panic::Location::caller();
+        let caller = Location::caller();
         async move {
             let exited = self.running().exited(SOON).await;
             let status = exited.unwrap_or_else(|| {
