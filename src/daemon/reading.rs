@@ -1,0 +1,299 @@
+//! Reading: from the messages of the stream to events in the endpoints' inboxes.
+//!
+//! ```text
+//! payload --step--> change --map--> events --room in memory?--> staged --flush--> inboxes
+//!                      |                                                  `--> tracker
+//!                      `-- read before, or settled before the checkpoint: dropped
+//! ```
+//!
+//! It outlives connections: what was read stays read when the stream breaks and
+//! Postgres sends it again. Synchronous; whoever drives it waits for bytes and memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::change::{Change, Relation, TableName, Transaction};
+use crate::event::Event;
+use crate::lane::budget::MemoryBudget;
+use crate::lane::inbox::Inbox;
+use crate::lsn::Lsn;
+use crate::mapping::{BindProblem, Mapped, Mapper, Matched};
+use crate::pgoutput::{self, DecodeError, Reader, RelationHeader, Step};
+use crate::pgoutput::value::Types;
+use crate::progress::ledger::LedgerError;
+use crate::progress::tracker::{ReadTransaction, Tracker};
+use crate::telemetry::metrics::{Metrics, OfRule, OfTable};
+
+/// The stream says something that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("failed to decode the replication stream")]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// What the driver must do before the next message.
+#[derive(Debug)]
+pub enum Next {
+    Go,
+    /// Complete the relation from the catalog and give it to [`Reading::bind`].
+    Describe(Announced),
+}
+
+/// A Relation message, kept while the catalog is asked.
+#[derive(Debug)]
+pub struct Announced {
+    pub relation: Relation,
+    /// Types of its columns that are not known yet.
+    pub unknown_types: Vec<u32>,
+}
+
+/// Where a change stands: commit LSN and ordinal.
+type Place = (Lsn, u64);
+
+#[derive(Debug)]
+pub struct Reading {
+    reader: Reader,
+    mapper: Mapper,
+    types: Types,
+    tracker: Arc<Tracker>,
+    budget: Arc<MemoryBudget>,
+    metrics: Arc<Metrics>,
+    inboxes: Vec<Arc<Inbox>>,
+    counters: HashMap<u32, Counters>,
+    /// Transactions that commit below it were settled before this stream began.
+    floor: Lsn,
+    /// The last change that was staged, and the last transaction read to its end.
+    staged_to: Place,
+    committed_to: Lsn,
+    /// The transaction being read was read before as a whole.
+    repeat: bool,
+    /// Of the last message, not staged yet.
+    events: Vec<Event>,
+    events_to: Place,
+    /// By endpoint, with room in memory taken, not in the inboxes yet.
+    staged: Vec<Vec<Event>>,
+    staged_count: u64,
+}
+
+/// The counters of one table, looked up once.
+#[derive(Debug)]
+struct Counters {
+    read: prometheus_client::metrics::counter::Counter,
+    filtered: prometheus_client::metrics::counter::Counter,
+    matched: prometheus_client::metrics::counter::Counter,
+}
+
+/// What a reading is made with.
+#[derive(Debug)]
+pub struct Parts {
+    pub mapper: Mapper,
+    pub tracker: Arc<Tracker>,
+    pub budget: Arc<MemoryBudget>,
+    pub metrics: Arc<Metrics>,
+    /// By endpoint.
+    pub inboxes: Vec<Arc<Inbox>>,
+    /// The checkpoint.
+    pub floor: Lsn,
+}
+
+impl Reading {
+    pub fn new(parts: Parts) -> Self {
+        Reading {
+            reader: Reader::new(),
+            mapper: parts.mapper,
+            types: Types::default(),
+            tracker: parts.tracker,
+            budget: parts.budget,
+            metrics: parts.metrics,
+            staged: parts.inboxes.iter().map(|_| Vec::new()).collect(),
+            inboxes: parts.inboxes,
+            counters: HashMap::new(),
+            floor: parts.floor,
+            staged_to: (Lsn::ZERO, 0),
+            committed_to: Lsn::ZERO,
+            repeat: false,
+            events: Vec::new(),
+            events_to: (Lsn::ZERO, 0),
+            staged_count: 0,
+        }
+    }
+
+    /// A new connection: relations are announced anew, and what was not staged is
+    /// sent again.
+    pub fn reconnected(&mut self) {
+        self.reader = Reader::new();
+        self.types = Types::default();
+        self.events.clear();
+        self.repeat = false;
+    }
+
+    /// Takes one pgoutput message. Afterwards [`Reading::stage`] must be called until
+    /// it says that there is room.
+    pub fn message(&mut self, payload: &[u8]) -> Result<Next, ReadError> {
+        let message = pgoutput::decode(payload)?;
+        match self.reader.step(message)? {
+            Step::Begin(transaction) => {
+                self.repeat = transaction.commit_lsn < self.floor
+                    || transaction.commit_lsn <= self.committed_to;
+                if !self.repeat {
+                    self.tracker.begin(transaction.commit_lsn)?;
+                }
+            }
+            Step::Change(change) => {
+                let place = (change.transaction.commit_lsn, change.ordinal);
+                if self.repeat || place <= self.staged_to {
+                    self.metrics.changes_repeated.inc();
+                } else {
+                    let table = OfTableCounters {
+                        counters: &mut self.counters,
+                        metrics: &self.metrics,
+                    };
+                    map(&mut self.mapper, &change, &mut self.events, table);
+                    self.events_to = place;
+                }
+            }
+            Step::Truncate(truncation) => {
+                for change in truncation.changes() {
+                    let place = (change.transaction.commit_lsn, change.ordinal);
+                    if self.repeat || place <= self.staged_to {
+                        self.metrics.changes_repeated.inc();
+                        continue;
+                    }
+                    let table = OfTableCounters {
+                        counters: &mut self.counters,
+                        metrics: &self.metrics,
+                    };
+                    map(&mut self.mapper, &change, &mut self.events, table);
+                    self.events_to = place;
+                }
+            }
+            Step::Commit {
+                transaction,
+                end_lsn,
+            } => self.commit(&transaction, end_lsn)?,
+            Step::Relation(header) => return Ok(Next::Describe(self.announced(header))),
+            // Logical messages make no events yet; their ordinals are counted.
+            Step::Message(_) | Step::Nothing => {}
+        }
+        Ok(Next::Go)
+    }
+
+    /// A keepalive: all before `wal_end` was sent.
+    pub fn keepalive(&mut self, wal_end: Lsn) {
+        if self.reader.transaction().is_none() {
+            self.tracker.idle(wal_end);
+        }
+    }
+
+    /// Bytes that the events of the last message take.
+    pub fn pending_bytes(&self) -> u64 {
+        self.events
+            .iter()
+            .map(|event| event.memory_bytes() as u64)
+            .sum()
+    }
+
+    pub fn has_pending(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Stages the events of the last message: their room in memory was taken.
+    pub fn stage(&mut self) {
+        for event in self.events.drain(..) {
+            self.staged_count += 1;
+            if let Some(staged) = self.staged.get_mut(event.endpoint.0) {
+                staged.push(event);
+            }
+        }
+        self.staged_to = self.staged_to.max(self.events_to);
+    }
+
+    /// Puts what is staged into the inboxes, the tracker first.
+    pub fn flush(&mut self) -> Result<(), ReadError> {
+        if self.staged_count > 0 {
+            self.tracker.wanted(self.staged_count)?;
+            self.staged_count = 0;
+            for (inbox, staged) in self.inboxes.iter().zip(&mut self.staged) {
+                inbox.put(staged);
+            }
+        }
+        Ok(())
+    }
+
+    /// The relation with its real key, and the types that were not known.
+    pub fn bind(
+        &mut self,
+        mut announced: Announced,
+        key: &[String],
+        types: Vec<(u32, crate::pgoutput::value::TypeKind)>,
+    ) {
+        for (oid, kind) in types {
+            self.types.insert(oid, kind);
+        }
+        announced.relation.key = key
+            .iter()
+            .filter_map(|column| announced.relation.column(column))
+            .collect();
+        let bound = self.mapper.bind(&announced.relation, &self.types);
+        for problem in &bound.problems {
+            warn_of(problem, &announced.relation.name);
+        }
+        self.counters.remove(&announced.relation.oid);
+        self.reader.bind(announced.relation);
+    }
+
+    fn announced(&self, header: RelationHeader<'_>) -> Announced {
+        let relation = header.into_relation(Vec::new());
+        let mut unknown_types: Vec<u32> = relation
+            .columns
+            .iter()
+            .flat_map(|column| self.types.missing(column.type_oid))
+            .collect();
+        unknown_types.sort_unstable();
+        unknown_types.dedup();
+        Announced {
+            relation,
+            unknown_types,
+        }
+    }
+
+    fn commit(&mut self, transaction: &Transaction, end_lsn: Lsn) -> Result<(), ReadError> {
+        if self.repeat {
+            self.repeat = false;
+            return Ok(());
+        }
+        self.flush()?;
+        self.tracker.commit(
+            end_lsn,
+            ReadTransaction {
+                commit_lsn: transaction.commit_lsn,
+                xid: transaction.xid,
+                commit_time_us: transaction.commit_time_us,
+            },
+        )?;
+        self.committed_to = transaction.commit_lsn;
+        Ok(())
+    }
+}
+
+struct OfTableCounters<'a> {
+    counters: &'a mut HashMap<u32, Counters>,
+    metrics: &'a Metrics,
+}
+
+impl OfTableCounters<'_> {
+    fn of(&mut self, relation: &Relation) -> &Counters {
+        self.counters.entry(relation.oid).or_insert_with(|| {
+            let of = OfTable::new(&relation.name);
+            Counters {
+                read: self.metrics.changes_read.get_or_create(&of).clone(),
+                filtered: self.metrics.changes_filtered.get_or_create(&of).clone(),
+                matched: self.metrics.changes_matched.get_or_create(&of).clone(),
+            }
+        })
+    }
+}

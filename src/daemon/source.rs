@@ -1,0 +1,153 @@
+//! The source: keeps a session with Postgres, for ever.
+//!
+//! A session that ends for a transient reason is followed by another, after a
+//! backoff; a definite one ends the daemon with exit code 69. What was read and what
+//! is settled outlives the sessions.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::checkpoint::Lineage;
+use super::reading::Reading;
+use super::session::{self, Ended};
+use crate::config::Config;
+use crate::delivery::backoff::backoff;
+use crate::lane::endpoint::Shared;
+use crate::lsn::Lsn;
+use crate::postgres::failure::Phase;
+use crate::store::{SlotState, StoreCallError};
+use crate::telemetry::systemd;
+use crate::telemetry::view::StreamState;
+
+const BACKOFF_MAX: Duration = Duration::from_secs(15);
+/// A session that streamed so long starts the backoff anew.
+const STEADY: Duration = Duration::from_secs(30);
+/// The same failure is told again after so long.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
+
+/// Why the source ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// With what to do about it.
+    #[error("{0}")]
+    Definite(String),
+    #[error("failed to keep the state")]
+    Store(#[from] StoreCallError),
+}
+
+impl SourceError {
+    pub fn is_definite(&self) -> bool {
+        match self {
+            SourceError::Definite(_) => true,
+            SourceError::Store(StoreCallError::Store(error)) => error.needs_person(),
+            SourceError::Store(StoreCallError::Stopped(_)) => false,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Source {
+    pub(super) config: Arc<Config>,
+    pub(super) state: SlotState,
+    pub(super) reading: Reading,
+    pub(super) shared: Shared,
+    pub(super) lineage: watch::Sender<Option<Lineage>>,
+    /// What is durable, and so may be confirmed.
+    pub(super) durable: watch::Receiver<Lsn>,
+    /// Before the first session that streamed.
+    pub(super) phase: Phase,
+}
+
+/// The tokens that end a source: first it reads no more, then it closes the stream.
+#[derive(Clone, Debug)]
+pub struct SourceStop {
+    pub reading: CancellationToken,
+    pub stream: CancellationToken,
+}
+
+impl Source {
+    pub fn new(
+        config: Arc<Config>,
+        state: SlotState,
+        reading: Reading,
+        shared: Shared,
+        lineage: watch::Sender<Option<Lineage>>,
+        durable: watch::Receiver<Lsn>,
+    ) -> Self {
+        Source {
+            config,
+            state,
+            reading,
+            shared,
+            lineage,
+            durable,
+            phase: Phase::Starting,
+        }
+    }
+
+    pub async fn run(mut self, stop: SourceStop) -> Result<(), SourceError> {
+        let mut failures = 0;
+        let mut told = Told::default();
+        loop {
+            let began = tokio::time::Instant::now();
+            let ended = session::run(&mut self, &stop).await?;
+            let reason = match ended {
+                Ended::Stopped => return Ok(()),
+                Ended::Failed(reason) => reason,
+            };
+            self.shared.metrics.streaming.set(0);
+            if began.elapsed() >= STEADY {
+                failures = 0;
+            }
+            let wait = backoff(failures, BACKOFF_MAX, fastrand::u64(..)).max(Duration::from_millis(50));
+            failures = failures.saturating_add(1);
+            if told.is_news(&reason) {
+                warn!(reason, "not streaming; trying again");
+            }
+            systemd::waiting(&reason);
+            self.shared
+                .view
+                .set_stream(StreamState::Waiting { reason }, SystemTime::now());
+            tokio::select! {
+                () = stop.reading.cancelled() => return Ok(()),
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// The stream runs.
+    pub(super) fn streaming(&mut self, from: Lsn) {
+        self.phase = Phase::Running;
+        self.shared.metrics.streaming.set(1);
+        self.shared.metrics.connects.inc();
+        self.shared
+            .view
+            .set_stream(StreamState::Streaming, SystemTime::now());
+        systemd::ready();
+        info!(slot = %self.config.source.slot, %from, "streaming");
+    }
+}
+
+/// A failure that goes on is not a line every few seconds.
+#[derive(Debug, Default)]
+struct Told {
+    last: Option<(String, tokio::time::Instant)>,
+}
+
+impl Told {
+    fn is_news(&mut self, reason: &str) -> bool {
+        let now = tokio::time::Instant::now();
+        let old = self
+            .last
+            .as_ref()
+            .is_some_and(|(said, at)| said == reason && now - *at < TOLD_AGAIN);
+        if !old {
+            self.last = Some((reason.to_owned(), now));
+        }
+        !old
+    }
+}
