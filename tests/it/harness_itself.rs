@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::harness::metrics::Metrics;
 use crate::harness::oracle;
+use crate::harness::tls::{TlsFront, fixture};
 use crate::harness::verify::{random_secret, verify};
 use crate::harness::{Answer, Cluster, Receiver, SOON, http};
 
@@ -43,7 +44,7 @@ fn the_verifier_takes_the_golden_vector_and_nothing_else() {
 }
 
 /// Sends a webhook as the daemon should: signed with the receiver's secret.
-async fn send(receiver: &Receiver, id: &str, body: &str) -> std::io::Result<u16> {
+pub async fn send(receiver: &Receiver, id: &str, body: &str) -> std::io::Result<u16> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let time = i64::try_from(now.unwrap().as_secs()).unwrap();
     let key = walhook::delivery::signature::SigningKey::parse(&receiver.secret()).unwrap();
@@ -353,4 +354,28 @@ async fn clusters_can_have_an_identity_of_their_own() {
     assert_eq!(identity(&shared).await, identity(&copy).await);
     let other = Cluster::own().fresh_identity().start().await;
     assert_ne!(identity(&shared).await, identity(&other).await);
+}
+
+#[tokio::test]
+async fn a_tls_front_shows_the_certificate_that_it_is_told_to() {
+    use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+    let ca = CertificateDer::from_pem_file(fixture("ca.pem")).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(ca).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let receiver = Receiver::start().await;
+    for (certificate, verifies) in [("good", true), ("wrong_host", false), ("expired", false)] {
+        let front = TlsFront::before(&receiver, certificate).await;
+        let url = url::Url::parse(&front.url()).unwrap();
+        let stream = tokio::net::TcpStream::connect(("127.0.0.1", url.port().unwrap())).await;
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let shaken = connector.connect(name, stream.unwrap()).await;
+        assert_eq!(shaken.is_ok(), verifies, "{certificate}");
+    }
 }

@@ -10,4 +10,29 @@
 
 mod harness;
 
+// What it does.
+mod batch;
+mod order;
+mod pipeline;
+mod shutdown;
+
+// What it does when others fail.
+mod bad_database;
+mod faults;
+mod retry;
+mod slot_lost;
+mod state;
+mod tls;
+
+// How it is run and watched.
+mod admin;
+mod commands;
+mod config_errors;
+mod config_layers;
+mod discreet;
+mod official;
+
+mod load;
+
+mod architecture;
 mod harness_itself;

@@ -4,7 +4,6 @@
 //! our direct child (no `pg_ctl`, which detaches), with `fsync` off and everything under one
 //! temporary directory. Run by root, it belongs to the user `postgres` or `nobody`.
 
-use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -31,6 +30,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("fsync", "off"),
     ("full_page_writes", "off"),
     ("autovacuum", "off"),
+    ("track_commit_timestamp", "on"),
     ("shared_buffers", "64MB"),
     ("max_wal_size", "4GB"),
     ("listen_addresses", "'127.0.0.1'"),
@@ -273,7 +273,7 @@ fn installation() -> &'static Path {
             .collect();
         candidates.sort_by_key(major);
         candidates.reverse();
-        let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+        let path = std::env::var_os("PATH").unwrap_or_default();
         candidates.extend(std::env::split_paths(&path));
         let found = candidates
             .into_iter()

@@ -1,6 +1,7 @@
 //! The daemon as an operator has it: a config file, a process, an admin port, commands.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -164,10 +165,14 @@ impl Builder {
     }
 
     /// Starts the daemon and waits until it streams.
-    pub async fn start(self) -> Daemon {
-        let daemon = self.launch();
-        daemon.ready().await;
-        daemon
+    #[track_caller]
+    pub fn start(self) -> impl Future<Output = Daemon> {
+        let caller = Location::caller();
+        async move {
+            let daemon = self.launch();
+            daemon.streams(caller).await;
+            daemon
+        }
     }
 }
 
@@ -176,6 +181,15 @@ impl Daemon {
         Builder {
             url: database.url(),
             source: format!("slot: {}", database.slot),
+            ..Daemon::without_database()
+        }
+    }
+
+    /// A config whose database is nowhere, for what comes before any connection.
+    pub fn without_database() -> Builder {
+        Builder {
+            url: "postgres://nobody@127.0.0.1:1/nowhere".to_owned(),
+            source: "slot: none".to_owned(),
             state: None,
             top: String::new(),
             endpoints: String::new(),
@@ -191,26 +205,27 @@ impl Daemon {
         assert!(self.process.is_none(), "the daemon runs already");
         let mut command = self.command(&["run"]);
         command.envs(self.env.iter().cloned());
-        self.process = Some(Process::spawn(command, None));
+        self.process = Some(Process::spawn(command, Some(self.directory.path())));
     }
 
     /// Waits until `/readyz` says 200.
     #[track_caller]
     pub fn ready(&self) -> impl Future<Output = ()> {
-        let caller = std::panic::Location::caller();
-        async move {
-            let deadline = Instant::now() + SOON;
-            loop {
-                match http::get(self.admin, "/readyz").await {
-                    Ok((200, _)) => return,
-                    answer if !self.running().is_running() || Instant::now() > deadline => {
-                        panic!(
-                            "{caller}: the daemon is not ready: {answer:?}\n{}",
-                            self.output()
-                        )
-                    }
-                    _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        self.streams(Location::caller())
+    }
+
+    async fn streams(&self, caller: &'static Location<'static>) {
+        let deadline = Instant::now() + SOON;
+        loop {
+            match http::get(self.admin, "/readyz").await {
+                Ok((200, _)) => return,
+                answer if !self.running().is_running() || Instant::now() > deadline => {
+                    panic!(
+                        "{caller}: the daemon is not ready: {answer:?}\n{}",
+                        self.output()
+                    )
                 }
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
     }
@@ -239,7 +254,7 @@ impl Daemon {
     /// Waits until it ends by itself, within 20 s.
     #[track_caller]
     pub fn exit_code(&mut self) -> impl Future<Output = i32> {
-        let caller = std::panic::Location::caller();
+        let caller = Location::caller();
         async move {
             let exited = self.running().exited(SOON).await;
             let status = exited.unwrap_or_else(|| {
@@ -319,6 +334,16 @@ impl Daemon {
     pub async fn get(&self, path: &str) -> (u16, String) {
         let answer = http::get(self.admin, path).await;
         answer.unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.output()))
+    }
+
+    /// The status of `/readyz`; `None` when the port does not answer.
+    pub async fn readiness(&self) -> Option<u16> {
+        let answer = http::get(self.admin, "/readyz").await;
+        answer.ok().map(|(status, _)| status)
+    }
+
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     pub async fn metrics(&self) -> Metrics {

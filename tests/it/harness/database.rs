@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 use tokio_postgres::Client;
 use tokio_postgres::types::FromSqlOwned;
 
 use super::block_on;
 use super::cluster::{Cluster, binary};
+use super::process::Process;
 
 pub struct Database {
     pub cluster: Arc<Cluster>,
@@ -104,26 +107,66 @@ impl Database {
         self.value(&format!("{sql}'{}'", self.slot)).await
     }
 
-    /// `pgbench` over the unix socket; starts it and leaves it to the caller to wait.
-    pub fn pgbench(&self, script: &str, arguments: &[&str]) -> std::process::Child {
-        use std::io::Write;
-        let mut child = Command::new(binary("pgbench"))
-            .args(["-n", "-f", "-"])
-            .args(arguments)
+    /// Where the WAL ends now.
+    pub async fn lsn(&self) -> String {
+        self.value("SELECT pg_current_wal_insert_lsn()::text").await
+    }
+
+    /// Whether our slot has confirmed everything before this LSN.
+    pub async fn has_confirmed(&self, lsn: &str) -> bool {
+        let slot = &self.slot;
+        self.value(&format!(
+            "SELECT coalesce(bool_or(confirmed_flush_lsn >= '{lsn}'), false) \
+             FROM pg_replication_slots WHERE slot_name = '{slot}'"
+        ))
+        .await
+    }
+
+    /// Waits until our slot has confirmed all that is written now.
+    #[track_caller]
+    pub fn confirmed(&self, within: Duration) -> impl Future<Output = ()> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let lsn = self.lsn().await;
+            let deadline = Instant::now() + within;
+            while !self.has_confirmed(&lsn).await {
+                assert!(
+                    Instant::now() < deadline,
+                    "{caller}: {lsn} is never confirmed"
+                );
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+        }
+    }
+
+    pub async fn has_slot(&self) -> bool {
+        let sql = "SELECT count(*) > 0 FROM pg_replication_slots WHERE slot_name = ";
+        self.value(&format!("{sql}'{}'", self.slot)).await
+    }
+
+    pub async fn publications(&self) -> Vec<String> {
+        self.column("SELECT pubname::text FROM pg_publication ORDER BY 1")
+            .await
+    }
+
+    /// Starts `pgbench` with this script, over the unix socket.
+    pub fn pgbench(&self, script: &str, clients: usize, transactions: usize) -> Process {
+        let file = self
+            .cluster
+            .socket_directory()
+            .join(format!("{}.sql", self.name));
+        std::fs::write(&file, script).expect("the script");
+        let mut command = Command::new(binary("pgbench"));
+        command
+            .arg("-n")
+            .arg("-f")
+            .arg(&file)
+            .args(["-c", &clients.to_string(), "-t", &transactions.to_string()])
             .arg("-h")
             .arg(self.cluster.socket_directory())
             .args(["-p", &self.cluster.port.to_string(), "-U", "postgres"])
-            .arg(&self.name)
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .expect("pgbench");
-        let mut stdin = child.stdin.take().expect("stdin is piped");
-        stdin
-            .write_all(script.as_bytes())
-            .expect("the script is taken");
-        child
+            .arg(&self.name);
+        Process::spawn(command, None)
     }
 }
 

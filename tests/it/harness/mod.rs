@@ -13,16 +13,17 @@
 //! #[tokio::test]
 //! async fn a_graceful_stop_loses_nothing() {
 //!     let db = Cluster::shared().await.database().await;
-//!     db.sql("CREATE TABLE orders (id int PRIMARY KEY)").await;
+//!     db.sql(ORDERS).await;
 //!     let receiver = Receiver::start().await;
-//!     let daemon = Daemon::of(&db).endpoint("r", &receiver).table("public.orders", INSERTS).start().await;
+//!     let mut daemon = Daemon::of(&db).endpoint("r", &receiver).table("public.orders", ALL_EVENTS).start().await;
 //!     db.sql("INSERT INTO orders VALUES (1)").await;
 //!     receiver.wait_for(1, SOON).await;
 //!     assert_eq!(daemon.stop().await, 0);
 //! }
 //! ```
 //!
-//! Rules. Nothing sleeps where an event can be awaited. The receiver keeps all that it
+//! Postgres, daemon and receiver are dropped in the reverse order of their making: make the
+//! database first. Rules: nothing sleeps where an event can be awaited. The receiver keeps all that it
 //! got, so a waiter is never too late. Every request is verified as it arrives; a receiver
 //! that saw a wrong one fails its test when it is dropped. Processes end with the test,
 //! also when it panics or is killed.
@@ -36,6 +37,7 @@ pub mod metrics;
 pub mod oracle;
 pub mod process;
 pub mod receiver;
+pub mod tls;
 pub mod verify;
 
 use std::future::Future;
@@ -54,6 +56,20 @@ pub use receiver::Receiver;
 
 /// Long enough for anything that is not a matter of load; a failing test waits as long.
 pub const SOON: Duration = Duration::from_secs(20);
+
+/// The table that most tests watch.
+pub const ORDERS: &str =
+    "CREATE TABLE orders (id int PRIMARY KEY, status text, total numeric(10,2), note text)";
+
+/// An entry of `tables` that sends every change of it to the endpoint `r`.
+pub const ALL_EVENTS: &str = "\
+to: r
+events:
+  insert: order.created
+  update: order.updated
+  delete: order.deleted
+  truncate: orders.truncated
+";
 
 /// Runs receivers and database connections, so that a test that blocks starves nobody.
 pub fn runtime() -> &'static Runtime {

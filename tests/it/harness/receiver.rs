@@ -27,8 +27,6 @@ use super::{block_on, runtime};
 pub struct Attempt {
     pub at: Instant,
     pub request: Request,
-    /// The TCP connection that it came on, counted from 0.
-    pub connection: usize,
     /// It was answered with a 2xx.
     pub accepted: bool,
     /// One, or those of a batch.
@@ -124,6 +122,9 @@ struct Log {
     connections: usize,
     /// Connections and listeners that are open.
     open: usize,
+    /// Requests read and not yet answered, and the most there ever were.
+    in_flight: usize,
+    in_flight_peak: usize,
     problems: Vec<String>,
     /// By webhook-id: a hash of the body.
     bodies: HashMap<String, u64>,
@@ -151,6 +152,8 @@ impl Receiver {
                     choose: None,
                     connections: 0,
                     open: 0,
+                    in_flight: 0,
+                    in_flight_peak: 0,
                     problems: Vec::new(),
                     bodies: HashMap::new(),
                     keeps_attempts: true,
@@ -254,6 +257,11 @@ impl Receiver {
     /// TCP connections taken since the start.
     pub fn connections(&self) -> usize {
         self.log().connections
+    }
+
+    /// The most requests that ever waited for their answers at once.
+    pub fn in_flight_peak(&self) -> usize {
+        self.log().in_flight_peak
     }
 
     /// Bytes of endless bodies that were taken off its hands.
@@ -379,14 +387,14 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stop: &Cancellatio
             continue;
         };
         stream.set_nodelay(true).ok();
-        let connection = shared.connection_opened();
+        shared.connection_opened();
         let shared = Arc::clone(shared);
         let stop = stop.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 // An error ends the connection, which is what the sender may do at any time.
-                _ = converse(&mut stream, &shared, connection) => {}
+                _ = converse(&mut stream, &shared) => {}
             }
             drop(stream);
             shared.closed();
@@ -394,21 +402,29 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stop: &Cancellatio
     }
 }
 
-async fn converse(
-    stream: &mut TcpStream,
-    shared: &Shared,
-    connection: usize,
-) -> std::io::Result<()> {
+async fn converse(stream: &mut TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(stream, &mut buffer).await? {
         let last = request.header("connection") == "close";
-        let answer = shared.take(request, connection);
+        let answer = shared.take(request);
+        let answering = Answering(shared);
         let after = answer.give(stream, &shared.bytes_sent).await?;
+        drop(answering);
         if last || after == Connection::Closed {
             break;
         }
     }
     Ok(())
+}
+
+/// Counts a request as in flight until it is answered or its connection ends.
+struct Answering<'a>(&'a Shared);
+
+impl Drop for Answering<'_> {
+    fn drop(&mut self) {
+        self.0.log().in_flight -= 1;
+        self.0.changed.send_replace(());
+    }
 }
 
 impl Shared {
@@ -420,12 +436,10 @@ impl Shared {
         self.log().open += 1;
     }
 
-    /// Returns the number of the connection.
-    fn connection_opened(&self) -> usize {
+    fn connection_opened(&self) {
         let mut log = self.log();
         log.open += 1;
         log.connections += 1;
-        log.connections - 1
     }
 
     fn closed(&self) {
@@ -434,17 +448,18 @@ impl Shared {
     }
 
     /// Checks and keeps a request, and says how to answer it.
-    fn take(&self, request: Request, connection: usize) -> Answer {
+    fn take(&self, request: Request) -> Answer {
         let mut log = self.log();
         let events = log.check(&request);
         let mut attempt = Attempt {
             at: Instant::now(),
             request,
-            connection,
             accepted: false,
             events,
         };
         let log = &mut *log;
+        log.in_flight += 1;
+        log.in_flight_peak = log.in_flight_peak.max(log.in_flight);
         let chosen = log.choose.as_mut().and_then(|choose| choose(&attempt));
         let answer = chosen.or_else(|| log.next.pop_front());
         let answer = answer.unwrap_or_else(|| log.always.clone());
