@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod database;
 pub mod dead;
 mod dead_filter;
 pub mod endpoint;
@@ -11,10 +12,13 @@ mod run;
 pub mod status;
 mod teardown;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, Environment, Problems};
+use crate::telemetry;
 
 /// How a command ended: the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +64,66 @@ enum Command {
     Run,
     /// Find everything that is wrong with the config and the database
     Check(check::CheckArguments),
+    /// Show the stream, the endpoints and what waits
+    Status(status::StatusArgs),
+    /// Look at dead letters, send them again, or drop them
+    Dead(dead::DeadArgs),
+    /// Enable an endpoint that was disabled, or drop one that was taken out of the config
+    Endpoint(endpoint::EndpointArgs),
     /// Drop the slot and the publications: an abandoned slot fills the server's disk
     Teardown(teardown::TeardownArguments),
+}
+
+impl Arguments {
+    /// Runs the command. A wrong config is printed and is an exit code, not an error.
+    pub fn run(self) -> anyhow::Result<Exit> {
+        let environment = Environment::from_process();
+        telemetry::logging::start(
+            environment.get("WALHOOK_LOG"),
+            environment.get("NO_COLOR").is_some(),
+        )?;
+        let path = match config::locate(self.config.as_deref(), &environment) {
+            Ok(path) => path,
+            Err(problems) => return Ok(wrong(&problems)),
+        };
+        let with_config = |command: &dyn Fn(Config) -> anyhow::Result<Exit>| {
+            match config::load(&path, &environment) {
+                Ok(loaded) => {
+                    for warning in &loaded.warnings {
+                        eprintln!("warning: {warning}");
+                    }
+                    command(loaded.config)
+                }
+                Err(problems) => Ok(wrong(&problems)),
+            }
+        };
+        let with_state = |command: &dyn Fn(&Path) -> anyhow::Result<Exit>| {
+            match config::load_state(&path, &environment) {
+                Ok(state) => command(&state),
+                Err(problems) => Ok(wrong(&problems)),
+            }
+        };
+        let result = match &self.command {
+            Command::Run => with_config(&run::run),
+            Command::Check(arguments) => with_config(&|config| check::run(arguments, &config)),
+            Command::Teardown(arguments) => {
+                with_config(&|config| teardown::run(arguments, &config))
+            }
+            Command::Status(arguments) => with_state(&|state| status::run(arguments, state)),
+            Command::Dead(arguments) => with_state(&|state| dead::run(arguments, state)),
+            Command::Endpoint(arguments) => with_state(&|state| endpoint::run(arguments, state)),
+        };
+        result.or_else(|error| {
+            eprintln!("walhook: {error:#}");
+            if let Some(hint) = failure::hint(&error) {
+                eprintln!("  hint: {hint}");
+            }
+            Ok(failure::exit(&error))
+        })
+    }
+}
+
+fn wrong(problems: &Problems) -> Exit {
+    eprintln!("{problems}");
+    Exit::Config
 }

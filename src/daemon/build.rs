@@ -56,6 +56,16 @@ pub enum DaemonError {
 
 impl DaemonError {
     /// A person must mend the database or the state before another start makes sense.
+    /// What to do about it, when the text does not say so already.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            DaemonError::Store(error)
+            | DaemonError::StoreCall(StoreCallError::Store(error))
+            | DaemonError::Task(TaskError::Store(StoreCallError::Store(error))) => error.hint(),
+            _ => None,
+        }
+    }
+
     pub fn is_definite(&self) -> bool {
         match self {
             DaemonError::Store(error)

@@ -27,6 +27,8 @@ mod session;
 mod slot;
 mod source;
 mod supervise;
+mod watch;
 
 pub use build::{Daemon, DaemonError};
+pub use slot::{publication_names, wanted};
 pub use source::SourceError;

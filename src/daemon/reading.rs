@@ -57,7 +57,10 @@ type Place = (Lsn, u64);
 #[derive(Debug)]
 pub struct Reading {
     reader: Reader,
-    mapper: Mapper,
+    /// Made once Postgres has said which cluster and database it is.
+    mapper: Option<Mapper>,
+    rules: Arc<[TableRules]>,
+    keys: Arc<[KeyUse]>,
     types: Types,
     tracker: Arc<Tracker>,
     budget: Arc<MemoryBudget>,
@@ -90,7 +93,9 @@ struct Counters {
 /// What a reading is made with.
 #[derive(Debug)]
 pub struct Parts {
-    pub mapper: Mapper,
+    pub rules: Arc<[TableRules]>,
+    /// By endpoint.
+    pub keys: Arc<[KeyUse]>,
     pub tracker: Arc<Tracker>,
     pub budget: Arc<MemoryBudget>,
     pub metrics: Arc<Metrics>,
@@ -104,7 +109,9 @@ impl Reading {
     pub fn new(parts: Parts) -> Self {
         Reading {
             reader: Reader::new(),
-            mapper: parts.mapper,
+            mapper: None,
+            rules: parts.rules,
+            keys: parts.keys,
             types: Types::default(),
             tracker: parts.tracker,
             budget: parts.budget,
@@ -119,6 +126,14 @@ impl Reading {
             events: Vec::new(),
             events_to: (Lsn::ZERO, 0),
             staged_count: 0,
+        }
+    }
+
+    /// Which cluster and database the changes are of; it does not change.
+    pub fn of_source(&mut self, source: SourceIdentity) {
+        if self.mapper.is_none() {
+            let mapper = Mapper::new(Arc::clone(&self.rules), Arc::clone(&self.keys), source);
+            self.mapper = Some(mapper);
         }
     }
 

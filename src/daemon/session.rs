@@ -25,6 +25,7 @@ use super::checkpoint::Lineage;
 use super::reading::{Announced, Next, ReadError, Reading};
 use super::slot::{self, Opened};
 use super::source::{Source, SourceError, SourceStop};
+use super::watch::Watch;
 use crate::lane::budget::MemoryBudget;
 use crate::lsn::Lsn;
 use crate::mapping::SourceIdentity;
@@ -255,7 +256,14 @@ async fn stream(
         reply_now: &reply_now,
         wal_end: &source.wal_end,
     };
-    // Priorities: stop, the canary, the status task (it should not end), the stream.
+    let watch = Watch {
+        config: &source.config,
+        client: &control.client,
+        shared: &source.shared,
+        wal_end: &source.wal_end,
+    };
+    // Priorities: stop, the canary, the status task (it should not end), the stream,
+    // the watch.
     tokio::select! {
         biased;
         () = stop.reading.cancelled() => {}
@@ -265,6 +273,7 @@ async fn stream(
             Ok(Ok(())) | Err(_) => SessionError::Transient("status updates ended".to_owned()),
         }),
         ended = reading.run(&mut reader) => return ended,
+        ended = watch.run() => return ended,
     }
     // What was read stays with the lanes until they have told what they settled; the
     // status updates go on until that is durable.

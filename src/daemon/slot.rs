@@ -86,7 +86,7 @@ pub(super) async fn open(
         create(source, client, replication, system).await?;
     }
     Ok(Opened {
-        publications: plan.publications.clone(),
+        publications: report.publications(),
         start: match (source.state.start, source.state.checkpoint) {
             (StartAt::Checkpoint, Some(checkpoint)) => checkpoint.lsn,
             _ => Lsn::ZERO,

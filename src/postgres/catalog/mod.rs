@@ -18,5 +18,5 @@ pub use composition::type_kinds;
 pub use key::relation_key;
 pub use query::QueryError;
 pub(super) use query::{lsn, read};
-pub use server::{Server, server};
+pub use server::{Server, server, wal_sender_timeout_ms};
 pub use tables::{Leaf, TableFacts, Tables, tables};

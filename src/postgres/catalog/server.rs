@@ -47,6 +47,20 @@ impl Server {
     }
 }
 
+/// `wal_sender_timeout` of the control connection's settings, which the walsender
+/// shares unless its role sets another; 0: none.
+pub async fn wal_sender_timeout_ms(client: &Client) -> Result<Option<u64>, QueryError> {
+    let found = read(
+        client,
+        "read wal_sender_timeout",
+        "SELECT setting::int8 AS ms FROM pg_settings WHERE name = 'wal_sender_timeout'",
+        &[],
+        |row| row.try_get::<_, i64>("ms"),
+    )
+    .await?;
+    Ok(found.first().and_then(|ms| u64::try_from(*ms).ok()))
+}
+
 /// The CASEs matter: on a standby the functions for a primary are errors.
 const SERVER: &str = "
 SELECT current_setting('server_version_num')::int AS version_num,

@@ -109,6 +109,25 @@ pub enum Found {
     NoOrderKey { table: TableName, endpoint: String },
 }
 
+impl Problem {
+    /// What was found, the hint and the SQL: a paragraph.
+    pub fn full(&self) -> String {
+        let mut text = self.to_string();
+        if let Some(hint) = self.found.hint() {
+            text.push_str("\n  hint: ");
+            text.push_str(&hint);
+        }
+        for statement in self.found.sql() {
+            text.push_str("\n  ");
+            text.push_str(&statement);
+            if !statement.ends_with(';') {
+                text.push(';');
+            }
+        }
+        text
+    }
+}
+
 impl Found {
     /// What a person can do about it, when the statements of [`Found::sql`] do not say it all.
     pub fn hint(&self) -> Option<String> {
