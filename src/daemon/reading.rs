@@ -12,14 +12,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use prometheus_client::metrics::counter::Counter;
 use tracing::warn;
 
 use crate::change::{Change, Relation, TableName, Transaction};
 use crate::event::Event;
-use crate::lane::budget::MemoryBudget;
 use crate::lane::inbox::Inbox;
 use crate::lsn::Lsn;
-use crate::mapping::{BindProblem, Mapped, Mapper, Matched};
+use crate::mapping::rule::TableRules;
+use crate::mapping::{KeyUse, Mapper, Outcome, SourceIdentity};
 use crate::pgoutput::{self, DecodeError, Reader, RelationHeader, Step};
 use crate::pgoutput::value::Types;
 use crate::progress::ledger::LedgerError;
@@ -57,37 +58,46 @@ type Place = (Lsn, u64);
 #[derive(Debug)]
 pub struct Reading {
     reader: Reader,
-    /// Made once Postgres has said which cluster and database it is.
-    mapper: Option<Mapper>,
+    mapping: Mapping,
     rules: Arc<[TableRules]>,
     keys: Arc<[KeyUse]>,
     types: Types,
     tracker: Arc<Tracker>,
-    budget: Arc<MemoryBudget>,
-    metrics: Arc<Metrics>,
     inboxes: Vec<Arc<Inbox>>,
-    counters: HashMap<u32, Counters>,
     /// Transactions that commit below it were settled before this stream began.
     floor: Lsn,
-    /// The last change that was staged, and the last transaction read to its end.
-    staged_to: Place,
+    /// The last transaction that was read to its end.
     committed_to: Lsn,
     /// The transaction being read was read before as a whole.
     repeat: bool,
-    /// Of the last message, not staged yet.
-    events: Vec<Event>,
-    events_to: Place,
     /// By endpoint, with room in memory taken, not in the inboxes yet.
     staged: Vec<Vec<Event>>,
     staged_count: u64,
 }
 
+/// The mapper, and what it made of the last message.
+#[derive(Debug)]
+struct Mapping {
+    /// Made once Postgres has said which cluster and database it is.
+    mapper: Option<Mapper>,
+    metrics: Arc<Metrics>,
+    counters: HashMap<u32, Counters>,
+    /// Of the last message, not staged yet.
+    events: Vec<Event>,
+    /// Events whose rule says that they are to be dead letters at once.
+    parked: Vec<Event>,
+    /// The last change that was mapped, and the last one that was staged.
+    mapped_to: Place,
+    staged_to: Place,
+}
+
 /// The counters of one table, looked up once.
 #[derive(Debug)]
 struct Counters {
-    read: prometheus_client::metrics::counter::Counter,
-    filtered: prometheus_client::metrics::counter::Counter,
-    matched: prometheus_client::metrics::counter::Counter,
+    read: Counter,
+    filtered: Counter,
+    matched: Counter,
+    misfits: Counter,
 }
 
 /// What a reading is made with.
@@ -97,7 +107,6 @@ pub struct Parts {
     /// By endpoint.
     pub keys: Arc<[KeyUse]>,
     pub tracker: Arc<Tracker>,
-    pub budget: Arc<MemoryBudget>,
     pub metrics: Arc<Metrics>,
     /// By endpoint.
     pub inboxes: Vec<Arc<Inbox>>,
@@ -109,31 +118,33 @@ impl Reading {
     pub fn new(parts: Parts) -> Self {
         Reading {
             reader: Reader::new(),
-            mapper: None,
+            mapping: Mapping {
+                mapper: None,
+                metrics: parts.metrics,
+                counters: HashMap::new(),
+                events: Vec::new(),
+                parked: Vec::new(),
+                mapped_to: (Lsn::ZERO, 0),
+                staged_to: (Lsn::ZERO, 0),
+            },
             rules: parts.rules,
             keys: parts.keys,
             types: Types::default(),
             tracker: parts.tracker,
-            budget: parts.budget,
-            metrics: parts.metrics,
             staged: parts.inboxes.iter().map(|_| Vec::new()).collect(),
             inboxes: parts.inboxes,
-            counters: HashMap::new(),
             floor: parts.floor,
-            staged_to: (Lsn::ZERO, 0),
             committed_to: Lsn::ZERO,
             repeat: false,
-            events: Vec::new(),
-            events_to: (Lsn::ZERO, 0),
             staged_count: 0,
         }
     }
 
     /// Which cluster and database the changes are of; it does not change.
     pub fn of_source(&mut self, source: SourceIdentity) {
-        if self.mapper.is_none() {
+        if self.mapping.mapper.is_none() {
             let mapper = Mapper::new(Arc::clone(&self.rules), Arc::clone(&self.keys), source);
-            self.mapper = Some(mapper);
+            self.mapping.mapper = Some(mapper);
         }
     }
 
@@ -142,7 +153,8 @@ impl Reading {
     pub fn reconnected(&mut self) {
         self.reader = Reader::new();
         self.types = Types::default();
-        self.events.clear();
+        self.mapping.events.clear();
+        self.mapping.parked.clear();
         self.repeat = false;
     }
 
@@ -158,32 +170,10 @@ impl Reading {
                     self.tracker.begin(transaction.commit_lsn)?;
                 }
             }
-            Step::Change(change) => {
-                let place = (change.transaction.commit_lsn, change.ordinal);
-                if self.repeat || place <= self.staged_to {
-                    self.metrics.changes_repeated.inc();
-                } else {
-                    let table = OfTableCounters {
-                        counters: &mut self.counters,
-                        metrics: &self.metrics,
-                    };
-                    map(&mut self.mapper, &change, &mut self.events, table);
-                    self.events_to = place;
-                }
-            }
+            Step::Change(change) => self.mapping.change(&change, self.repeat),
             Step::Truncate(truncation) => {
                 for change in truncation.changes() {
-                    let place = (change.transaction.commit_lsn, change.ordinal);
-                    if self.repeat || place <= self.staged_to {
-                        self.metrics.changes_repeated.inc();
-                        continue;
-                    }
-                    let table = OfTableCounters {
-                        counters: &mut self.counters,
-                        metrics: &self.metrics,
-                    };
-                    map(&mut self.mapper, &change, &mut self.events, table);
-                    self.events_to = place;
+                    self.mapping.change(&change, self.repeat);
                 }
             }
             Step::Commit {
@@ -206,25 +196,33 @@ impl Reading {
 
     /// Bytes that the events of the last message take.
     pub fn pending_bytes(&self) -> u64 {
-        self.events
-            .iter()
-            .map(|event| event.memory_bytes() as u64)
-            .sum()
+        let mapping = &self.mapping;
+        let events = mapping.events.iter().chain(&mapping.parked);
+        events.map(|event| event.memory_bytes() as u64).sum()
     }
 
     pub fn has_pending(&self) -> bool {
-        !self.events.is_empty()
+        !self.mapping.events.is_empty() || !self.mapping.parked.is_empty()
     }
 
     /// Stages the events of the last message: their room in memory was taken.
     pub fn stage(&mut self) {
-        for event in self.events.drain(..) {
+        let mapping = &mut self.mapping;
+        let parked = mapping.parked.drain(..).map(|event| Arrival {
+            event,
+            park: Park::AtOnce,
+        });
+        let events = mapping.events.drain(..).map(|event| Arrival {
+            event,
+            park: Park::No,
+        });
+        for arrival in events.chain(parked) {
             self.staged_count += 1;
-            if let Some(staged) = self.staged.get_mut(event.endpoint.0) {
-                staged.push(event);
+            if let Some(staged) = self.staged.get_mut(arrival.event.endpoint.0) {
+                staged.push(arrival);
             }
         }
-        self.staged_to = self.staged_to.max(self.events_to);
+        mapping.staged_to = mapping.mapped_to;
     }
 
     /// Puts what is staged into the inboxes, the tracker first.
@@ -253,11 +251,13 @@ impl Reading {
             .iter()
             .filter_map(|column| announced.relation.column(column))
             .collect();
-        let bound = self.mapper.bind(&announced.relation, &self.types);
-        for problem in &bound.problems {
-            warn_of(problem, &announced.relation.name);
+        if let Some(mapper) = &mut self.mapping.mapper {
+            for problem in mapper.bind(&announced.relation, &self.types) {
+                warn!(table = %announced.relation.name, "{problem}");
+            }
         }
-        self.counters.remove(&announced.relation.oid);
+        // Renamed: its counters are another's.
+        self.mapping.counters.remove(&announced.relation.oid);
         self.reader.bind(announced.relation);
     }
 
@@ -295,20 +295,67 @@ impl Reading {
     }
 }
 
-struct OfTableCounters<'a> {
-    counters: &'a mut HashMap<u32, Counters>,
-    metrics: &'a Metrics,
+impl Mapping {
+    /// Maps a change, unless it was staged before.
+    fn change(&mut self, change: &Change<'_>, repeat: bool) {
+        let place = (change.transaction.commit_lsn, change.ordinal);
+        if repeat || place <= self.staged_to {
+            self.metrics.changes_repeated.inc();
+            return;
+        }
+        let Some(mapper) = &mut self.mapper else {
+            return;
+        };
+        let mapped = mapper.map(change, &mut self.events);
+        self.mapped_to = place;
+        let metrics = &self.metrics;
+        let counters = self
+            .counters
+            .entry(change.relation.oid)
+            .or_insert_with(|| Counters::new(metrics, &change.relation.name));
+        match mapped.outcome {
+            // A table that another config published: no rule speaks of it.
+            Outcome::Unbound => return,
+            Outcome::Filtered => {
+                counters.read.inc();
+                counters.filtered.inc();
+            }
+            Outcome::Matched => {
+                counters.read.inc();
+                counters.matched.inc();
+            }
+        }
+        if mapped.misfits > 0 {
+            counters.misfits.inc_by(u64::from(mapped.misfits));
+        }
+        for failure in &mapped.failures {
+            metrics
+                .condition_failures
+                .get_or_create(&OfRule {
+                    rule: failure.rule.to_string(),
+                    kind: failure.kind.as_str(),
+                })
+                .inc();
+            if failure.first {
+                warn!(
+                    rule = %failure.rule,
+                    kind = failure.kind.as_str(),
+                    "a rule failed on a row; further failures are counted in walhook_condition_failures"
+                );
+            }
+        }
+        self.parked.extend(mapped.parked);
+    }
 }
 
-impl OfTableCounters<'_> {
-    fn of(&mut self, relation: &Relation) -> &Counters {
-        self.counters.entry(relation.oid).or_insert_with(|| {
-            let of = OfTable::new(&relation.name);
-            Counters {
-                read: self.metrics.changes_read.get_or_create(&of).clone(),
-                filtered: self.metrics.changes_filtered.get_or_create(&of).clone(),
-                matched: self.metrics.changes_matched.get_or_create(&of).clone(),
-            }
-        })
+impl Counters {
+    fn new(metrics: &Metrics, table: &TableName) -> Self {
+        let of = OfTable::new(table);
+        Counters {
+            read: metrics.changes_read.get_or_create(&of).clone(),
+            filtered: metrics.changes_filtered.get_or_create(&of).clone(),
+            matched: metrics.changes_matched.get_or_create(&of).clone(),
+            misfits: metrics.value_misfits.get_or_create(&of).clone(),
+        }
     }
 }

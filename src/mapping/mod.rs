@@ -3,3 +3,5 @@
 pub mod condition;
 pub mod payload;
 pub mod rule;
+pub mod mapper;
+pub use mapper::*;
