@@ -51,7 +51,7 @@ if [ ${#packages[@]} -gt 0 ]; then
 fi
 
 command -v cargo >/dev/null || PATH=$PATH:$HOME/.cargo/bin
-command -v cargo >/dev/null || fail "no cargo: a Rust toolchain is needed, see rust-toolchain or Cargo.toml"
+command -v cargo >/dev/null || fail "no cargo: a Rust toolchain is needed (rust-version in Cargo.toml)"
 
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$target/tmp"

@@ -2,7 +2,7 @@
 
 use crate::harness::metrics::{
     CHANGES_FILTERED, CHANGES_MATCHED, CHANGES_READ, DEAD_LETTERS, EVENTS_DEAD, EVENTS_DELIVERED,
-    EVENTS_MADE, EVENTS_RETRIED_FROM_DEAD, EVENTS_WAITING, EVENTS_WAITING_AT_START, Metrics,
+    EVENTS_MADE, EVENTS_RETRIED, EVENTS_WAITING, EVENTS_WAITING_AT_START, Metrics,
 };
 use crate::harness::{
     ALL_EVENTS, Answer, Cluster, Daemon, ORDERS, Receiver, SOON, eventually, http,
@@ -54,7 +54,7 @@ fn assert_adds_up(metrics: &Metrics, endpoint: &str, table: &str) {
         "{table}: {metrics:#?}"
     );
     assert_eq!(
-        of_both(EVENTS_MADE) + of_both(EVENTS_WAITING_AT_START) + of_both(EVENTS_RETRIED_FROM_DEAD),
+        of_both(EVENTS_MADE) + of_both(EVENTS_WAITING_AT_START) + of_both(EVENTS_RETRIED),
         of_both(EVENTS_DELIVERED) + of_both(EVENTS_DEAD) + of_both(EVENTS_WAITING),
         "{table} {endpoint}: {metrics:#?}"
     );
@@ -129,7 +129,7 @@ async fn the_metrics_add_up() {
     );
     let dead = daemon.dead_letters().await;
     daemon
-        .cli(&["dead", "retry", &dead[0]])
+        .cli(&["dead", "retry", "--id", &dead[0].number()])
         .await
         .expect_code(0);
     b.accept_again().await;
@@ -141,7 +141,7 @@ async fn the_metrics_add_up() {
     .await;
     let metrics = daemon.metrics().await;
     check(&metrics);
-    assert_eq!(metrics.sum(EVENTS_RETRIED_FROM_DEAD, &[]), 1.0);
+    assert_eq!(metrics.sum(EVENTS_RETRIED, &[]), 1.0);
     assert_eq!(metrics.sum(DEAD_LETTERS, &[]), 2.0);
     assert!(!metrics.has("nothing_of_this_name"));
 }

@@ -119,6 +119,12 @@ impl Source {
         self.path.split('/').next().expect("a first part")
     }
 
+    /// A file of unit tests: `tests/`, `tests.rs`, `state_tests.rs`.
+    fn is_test(&self) -> bool {
+        let mut parts = self.path.split('/');
+        parts.any(|part| part == "tests" || part.ends_with("_tests"))
+    }
+
     fn is_in(&self, place: &str) -> bool {
         let rest = self.path.strip_prefix(place);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -140,7 +146,8 @@ fn sources() -> Vec<Source> {
             code: code_of(&text),
         }
     };
-    files.into_iter().map(read).collect()
+    let sources = files.into_iter().map(read);
+    sources.filter(|source| !source.is_test()).collect()
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {

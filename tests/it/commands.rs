@@ -1,6 +1,6 @@
 //! What an operator asks for at a shell, with a daemon running and without.
 
-use crate::harness::daemon::event_ids;
+use crate::harness::daemon::DeadLetter;
 use crate::harness::{
     ALL_EVENTS, Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually,
 };
@@ -15,7 +15,7 @@ async fn start(options: &str) -> (Database, Receiver, Daemon) {
 }
 
 /// Three dead letters of the rows 1 to 3.
-async fn three_dead(receiver: &Receiver, db: &Database, daemon: &Daemon) -> Vec<String> {
+async fn three_dead(receiver: &Receiver, db: &Database, daemon: &Daemon) -> Vec<DeadLetter> {
     for _ in 0..3 {
         receiver.next(Answer::Status(
             422,
@@ -60,15 +60,24 @@ async fn dead_letters_are_listed_shown_retried_and_dropped() {
         .take(3)
         .map(|attempt| attempt.id())
         .collect();
-    assert_eq!(dead, ids, "in the order of their making");
+    assert_eq!(
+        daemon.dead_events().await,
+        ids,
+        "in the order of their making"
+    );
 
+    let listed = daemon.cli(&["dead", "list"]).await.expect_code(0).stdout;
+    assert!(
+        listed.contains("order.created") && listed.contains("public.orders"),
+        "{listed}"
+    );
     let shown = daemon
-        .cli(&["dead", "show", &dead[1]])
+        .cli(&["dead", "show", &dead[1].number()])
         .await
         .expect_code(0)
         .stdout;
     assert!(
-        shown.contains("422") && shown.contains("order.created"),
+        shown.contains("422") && shown.contains(&dead[1].event_id),
         "{shown}"
     );
     assert!(
@@ -76,24 +85,22 @@ async fn dead_letters_are_listed_shown_retried_and_dropped() {
         "escaped: {shown:?}"
     );
 
-    daemon
-        .cli(&["dead", "retry", &dead[1]])
-        .await
-        .expect_code(0);
+    let retry = ["dead", "retry", "--id", &dead[1].number()];
+    daemon.cli(&retry).await.expect_code(0);
     let events = receiver.wait_for(1, SOON).await;
-    assert_eq!(events[0].id, dead[1]);
+    assert_eq!(events[0].id, dead[1].event_id);
     eventually("two left", || async {
         daemon.dead_letters().await.len() == 2
     })
     .await;
-    daemon.cli(&["dead", "drop", &dead[0]]).await.expect_code(0);
-    assert_eq!(daemon.dead_letters().await, [dead[2].clone()]);
+    let drop = ["dead", "drop", "--id", &dead[0].number()];
+    daemon.cli(&drop).await.expect_code(0);
+    assert_eq!(daemon.dead_events().await, [dead[2].event_id.as_str()]);
+    assert_ne!(daemon.cli(&["dead", "show", "999999"]).await.code, 0);
     assert_ne!(
-        daemon
-            .cli(&["dead", "show", "evt_00000000000000000000000000000000"])
-            .await
-            .code,
-        0
+        daemon.cli(&["dead", "drop"]).await.code,
+        0,
+        "nothing says which"
     );
 }
 
@@ -102,20 +109,23 @@ async fn dead_letters_can_be_retried_while_no_daemon_runs() {
     let (db, receiver, mut daemon) = start(PARK).await;
     let dead = three_dead(&receiver, &db, &daemon).await;
     assert_eq!(daemon.stop().await, 0);
-    assert_eq!(daemon.dead_letters().await, dead);
-    for id in &dead {
-        daemon.cli(&["dead", "retry", id]).await.expect_code(0);
+    assert_eq!(daemon.dead_letters().await.len(), 3);
+    for letter in &dead {
+        let retry = ["dead", "retry", "--id", &letter.number()];
+        daemon.cli(&retry).await.expect_code(0);
     }
     daemon.launch();
     let events = receiver.wait_for(3, SOON).await;
-    let ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
-    assert_eq!(ids, dead, "among their like by position");
+    let ids: Vec<_> = events.iter().map(|event| &event.id).collect();
+    let expected: Vec<_> = dead.iter().map(|letter| &letter.event_id).collect();
+    assert_eq!(ids, expected, "among their like by position");
     db.sql("INSERT INTO orders (id) VALUES (4)").await;
     receiver.wait_for(4, SOON).await;
 }
 
-#[tokio::test]
-async fn an_endpoint_taken_out_keeps_its_events_until_it_is_back() {
+/// A daemon from whose config the endpoint `retired` was taken while two events wait for it;
+/// and the config as it was.
+async fn retired() -> (Database, [Receiver; 2], Daemon, String) {
     let db = Cluster::shared().await.database().await;
     db.sql(ORDERS).await;
     let (retired, other) = (Receiver::start().await, Receiver::start().await);
@@ -141,12 +151,17 @@ async fn an_endpoint_taken_out_keeps_its_events_until_it_is_back() {
     daemon.ready().await;
     db.sql("INSERT INTO orders (id) VALUES (3)").await;
     other.wait_for(1, SOON).await;
-    let status = daemon.cli(&["status"]).await.expect_code(0).stdout;
-    let line = status.lines().find(|line| line.contains("retired"));
-    assert!(line.is_some_and(|line| line.contains('2')), "{status}");
-    assert_eq!(daemon.stop().await, 0);
+    (db, [retired, other], daemon, config)
+}
 
-    // It is back, and so are its events.
+#[tokio::test]
+async fn an_endpoint_taken_out_keeps_its_events_until_it_is_back() {
+    let (_db, [retired, _other], mut daemon, config) = retired().await;
+    let status = daemon.cli(&["status"]).await.expect_code(0).stdout;
+    let line = status.lines().find(|line| line.starts_with("retired"));
+    let waiting = line.and_then(|line| line.split_whitespace().nth(2));
+    assert_eq!(waiting, Some("2"), "{status}");
+    assert_eq!(daemon.stop().await, 0);
     daemon.set_config(&config);
     retired.accept_again().await;
     daemon.launch();
@@ -154,23 +169,30 @@ async fn an_endpoint_taken_out_keeps_its_events_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn endpoint_drop_gives_up_what_waits_for_it() {
-    let (db, receiver, daemon) = start("").await;
-    receiver.next(Answer::status(410));
-    db.sql("INSERT INTO orders (id) VALUES (1), (2)").await;
-    receiver.wait_for_attempts(1, SOON).await;
-    eventually("disabled", || async {
-        daemon.cli(&["status"]).await.stdout.contains("disabled")
-    })
-    .await;
-    daemon.cli(&["endpoint", "drop", "r"]).await.expect_code(0);
+async fn an_endpoint_taken_out_can_be_dropped_with_what_waits_for_it() {
+    let (db, [retired, other], mut daemon, config) = retired().await;
+    let in_use = daemon.cli(&["endpoint", "drop", "other"]).await;
+    assert_ne!(in_use.code, 0, "the config has it: {}", in_use.text());
     daemon
-        .cli(&["endpoint", "enable", "r"])
+        .cli(&["endpoint", "drop", "retired"])
         .await
         .expect_code(0);
-    db.sql("INSERT INTO orders (id) VALUES (3)").await;
-    let events = receiver.wait_for(1, SOON).await;
-    assert_eq!(events[0].data("id"), 3);
+    let status = daemon.cli(&["status"]).await.expect_code(0).stdout;
+    assert!(!status.contains("retired"), "{status}");
+    assert_eq!(daemon.stop().await, 0);
+    daemon.set_config(&config);
+    retired.accept_again().await;
+    daemon.launch();
+    db.sql("INSERT INTO orders (id) VALUES (4)").await;
+    let events = retired.wait_for(1, SOON).await;
+    assert_eq!(events[0].data("id"), 4);
+    assert_eq!(other.count(), 1);
+}
+
+#[tokio::test]
+async fn only_an_endpoint_that_is_disabled_can_be_enabled() {
+    let (_db, _receiver, daemon) = start("").await;
+    assert_ne!(daemon.cli(&["endpoint", "enable", "r"]).await.code, 0);
     assert_ne!(daemon.cli(&["endpoint", "enable", "nobody"]).await.code, 0);
 }
 
@@ -203,10 +225,4 @@ async fn check_says_that_all_is_well() {
     assert!(!db.has_slot().await, "a check changes nothing");
     assert_eq!(db.publications().await, [""; 0]);
     assert_eq!(receiver.connections(), 0);
-}
-
-#[test]
-fn ids_are_found_in_a_text() {
-    let id = "evt_0123456789abcdef0123456789abcdef";
-    assert_eq!(event_ids(&format!("a {id}, \"{id}\" evt_12")), [id]);
 }

@@ -146,5 +146,5 @@ async fn help_and_version_are_no_errors() {
     ] {
         assert!(help.contains(command), "{command} is not in\n{help}");
     }
-    assert_ne!(walhook(&["nonsense"]).await.code, 0);
+    walhook(&["nonsense"]).await.expect_code(64);
 }

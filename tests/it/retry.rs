@@ -167,7 +167,7 @@ async fn park_statuses_make_a_dead_letter_at_once() {
     let events = receiver.wait_for(1, SOON).await;
     assert_eq!(events[0].data("id"), 2);
     assert_eq!(receiver.attempts().len(), 2);
-    assert_eq!(daemon.dead_letters().await, [receiver.attempts()[0].id()]);
+    assert_eq!(daemon.dead_events().await, [receiver.attempts()[0].id()]);
 }
 
 #[tokio::test]
@@ -190,23 +190,26 @@ async fn what_nobody_takes_for_long_becomes_a_dead_letter() {
     );
     let dead = daemon.dead_letters().await;
     assert_eq!(dead.len(), 2, "{dead:?}");
-    assert_eq!(dead[0], first.id());
+    assert_eq!(dead[0].event_id, first.id());
 
     // They outlive a restart, and one that is retried arrives as the same bytes.
     daemon.restart().await;
     receiver.choose(|_| None);
     daemon
-        .cli(&["dead", "retry", first.id()])
+        .cli(&["dead", "retry", "--id", &dead[0].number()])
         .await
         .expect_code(0);
     let events = receiver.wait_for(2, SOON).await;
     assert_eq!(events[1].id, first.id());
     eventually("one dead letter left", || async {
-        daemon.dead_letters().await == dead[1..]
+        daemon.dead_events().await == [dead[1].event_id.as_str()]
     })
     .await;
-    daemon.cli(&["dead", "drop", &dead[1]]).await.expect_code(0);
-    assert_eq!(daemon.dead_letters().await, [""; 0]);
+    daemon
+        .cli(&["dead", "drop", "--id", &dead[1].number()])
+        .await
+        .expect_code(0);
+    assert_eq!(daemon.dead_events().await, [""; 0]);
 }
 
 #[tokio::test]
@@ -221,7 +224,7 @@ async fn with_then_block_a_lane_tries_for_ever() {
             .iter()
             .all(|attempt| attempt.id() == attempts[0].id())
     );
-    assert_eq!(daemon.dead_letters().await, [""; 0]);
+    assert_eq!(daemon.dead_events().await, [""; 0]);
     receiver.always(Answer::Accept);
     receiver.wait_for(2, SOON).await;
 }

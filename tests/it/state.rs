@@ -110,15 +110,18 @@ async fn what_waits_in_it_survives_crashes_in_order() {
 
 #[tokio::test]
 async fn a_full_spool_stops_the_slot_and_says_whose_it_is() {
-    let (db, receiver, daemon) = orders().await;
-    let daemon = daemon
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let receiver = Receiver::start().await;
+    let daemon = Daemon::of(&db)
         .endpoint("glutton", &receiver)
         .top("memory: {max_bytes: 1MiB}\nspool: {max_bytes: 2MiB, full: stop}")
-        .prepare();
-    daemon.edit_config("to: r", "to: glutton");
-    let mut daemon = daemon;
-    daemon.launch();
-    daemon.ready().await;
+        .table(
+            "public.orders",
+            "to: glutton\nevents: {insert: order.created}",
+        )
+        .start()
+        .await;
     receiver.refuse().await;
     db.sql(
         "INSERT INTO orders (id, note) SELECT g, repeat('x', 1000) FROM generate_series(1, 8000) g",

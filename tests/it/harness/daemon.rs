@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -48,6 +49,21 @@ pub struct Ran {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
+}
+
+/// A line of `walhook dead list --json`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DeadLetter {
+    pub id: i64,
+    pub event_id: String,
+    state: String,
+}
+
+impl DeadLetter {
+    /// As the commands take it.
+    pub fn number(&self) -> String {
+        self.id.to_string()
+    }
 }
 
 impl Ran {
@@ -371,10 +387,21 @@ impl Daemon {
         parsed.unwrap_or_else(|error| panic!("{error}: {}", ran.text()))
     }
 
-    /// Ids of the dead letters, as `walhook dead list` shows them.
-    pub async fn dead_letters(&self) -> Vec<String> {
-        let ran = self.cli(&["dead", "list"]).await.expect_code(0);
-        event_ids(&ran.stdout)
+    /// The dead letters, in the order of `walhook dead list`, without those being retried.
+    pub async fn dead_letters(&self) -> Vec<DeadLetter> {
+        let ran = self.cli(&["dead", "list", "--json"]).await.expect_code(0);
+        let parse = |line: &str| -> DeadLetter {
+            let parsed = serde_json::from_str(line);
+            parsed.unwrap_or_else(|error| panic!("{error}: {line}"))
+        };
+        let letters = ran.stdout.lines().map(parse);
+        letters.filter(|letter| letter.state == "dead").collect()
+    }
+
+    /// The ids of their events.
+    pub async fn dead_events(&self) -> Vec<String> {
+        let letters = self.dead_letters().await;
+        letters.into_iter().map(|letter| letter.event_id).collect()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -422,18 +449,6 @@ async fn ran(mut command: Command) -> Ran {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
-}
-
-/// Every `evt_...` in a text, each once, in its order.
-pub fn event_ids(text: &str) -> Vec<String> {
-    let mut ids = Vec::new();
-    for part in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
-        let id = part.strip_prefix("evt_").filter(|hex| hex.len() == 32);
-        if id.is_some() && !ids.iter().any(|known| known == part) {
-            ids.push(part.to_owned());
-        }
-    }
-    ids
 }
 
 fn entry(name: &str, yaml: &str) -> String {
