@@ -6,13 +6,13 @@ use anyhow::anyhow;
 
 use super::Exit;
 use crate::config::Config;
-use crate::postgres::connect;
 use crate::postgres::failure::{Failure, Phase, chain, judge};
+use crate::postgres::{Client, connect};
 
 /// Runs `work` with a client. A definite failure is printed, and is exit code 69.
 pub(super) fn with_client<F>(
     config: &Config,
-    work: impl FnOnce(tokio_postgres::Client) -> F,
+    work: impl FnOnce(Client) -> F,
 ) -> anyhow::Result<Exit>
 where
     F: Future<Output = anyhow::Result<Exit>>,

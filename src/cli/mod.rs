@@ -86,22 +86,24 @@ impl Arguments {
             Ok(path) => path,
             Err(problems) => return Ok(wrong(&problems)),
         };
-        let with_config = |command: &dyn Fn(Config) -> anyhow::Result<Exit>| {
-            match config::load(&path, &environment) {
-                Ok(loaded) => {
-                    for warning in &loaded.warnings {
-                        eprintln!("warning: {warning}");
-                    }
-                    command(loaded.config)
+        let with_config = |command: &dyn Fn(Config) -> anyhow::Result<Exit>| match config::load(
+            &path,
+            &environment,
+        ) {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    eprintln!("warning: {warning}");
                 }
-                Err(problems) => Ok(wrong(&problems)),
+                command(loaded.config)
             }
+            Err(problems) => Ok(wrong(&problems)),
         };
-        let with_state = |command: &dyn Fn(&Path) -> anyhow::Result<Exit>| {
-            match config::load_state(&path, &environment) {
-                Ok(state) => command(&state),
-                Err(problems) => Ok(wrong(&problems)),
-            }
+        let with_state = |command: &dyn Fn(&Path) -> anyhow::Result<Exit>| match config::load_state(
+            &path,
+            &environment,
+        ) {
+            Ok(state) => command(&state),
+            Err(problems) => Ok(wrong(&problems)),
         };
         let result = match &self.command {
             Command::Run => with_config(&run::run),

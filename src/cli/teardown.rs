@@ -11,9 +11,9 @@ use crate::store::{StateFiles, StateLock, Store};
 
 #[derive(Debug, Args)]
 pub struct TeardownArguments {
-    /// Do it: without this, only say what would be dropped
+    /// Only say what would be dropped
     #[arg(long)]
-    pub yes: bool,
+    pub dry_run: bool,
 }
 
 pub fn run(arguments: &TeardownArguments, config: &Config) -> anyhow::Result<Exit> {
@@ -30,15 +30,19 @@ pub fn run(arguments: &TeardownArguments, config: &Config) -> anyhow::Result<Exi
             );
             return Ok(Exit::Definite);
         }
-        if !arguments.yes {
+        if arguments.dry_run {
             println!(
                 "would drop replication slot \"{}\"{} and publications \"{}\" and \"{}\", as far as they are walhook's",
                 names.slot,
-                if found.is_some() { "" } else { " (which does not exist)" },
+                if found.is_some() {
+                    ""
+                } else {
+                    " (which does not exist)"
+                },
                 names.all,
                 names.insert
             );
-            println!("changes that were not delivered are lost with it; say --yes to do it");
+            println!("changes that were not delivered are lost with it");
             return Ok(Exit::Done);
         }
         let dropped = match &found {

@@ -8,11 +8,11 @@ use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use super::checkpoint::Checkpointer;
-use super::reading::{Parts, Reading};
-use super::source::{Source, SourceStop};
-use super::supervise::{Signals, Stop, TaskError, TaskName, Tasks};
 use super::control::Control;
+use super::reading::{Parts, Reading};
 use super::refresh;
+use super::source::{self, Source, SourceStop};
+use super::supervise::{Signals, Stop, TaskError, TaskName, Tasks};
 use crate::config::Config;
 use crate::delivery::client::{Client, ClientError, tls_config};
 use crate::event::{EndpointIndex, Position};
@@ -21,9 +21,10 @@ use crate::lane::clock::Clock;
 use crate::lane::endpoint::{Command, Endpoint, Shared, restored_health};
 use crate::lane::health::Health;
 use crate::lane::inbox::Inbox;
+use crate::lane::options::Order;
 use crate::lane::state::{LaneProgress, Lanes};
 use crate::lsn::Lsn;
-use crate::mapping::rules_hash;
+use crate::mapping::{KeyUse, rules_hash};
 use crate::progress::tracker::Tracker;
 use crate::store::{
     LanePosition, Progress, SlotState, StateFiles, Store, StoreCallError, StoreError, StoreHandle,
@@ -195,31 +196,45 @@ async fn build(
         tasks.spawn(TaskName::Admin, async move { Ok(served.await?) });
     }
     let token = stop.rest.clone();
-    tasks.spawn(TaskName::Refresh, async move {
-        Ok(refresher.run(token).await?)
-    });
+    tasks.spawn(
+        TaskName::Refresh,
+        async move { Ok(refresher.run(token).await?) },
+    );
     let control = Control::new(shared.clone(), commands);
     let token = stop.rest.clone();
     tasks.spawn(TaskName::Control, async move {
-        control::serve(control_listener, move |request| control.clone().handle(request), token).await;
+        control::serve(
+            control_listener,
+            move |request| control.clone().handle(request),
+            token,
+        )
+        .await;
         Ok(())
     });
 
     let reading = Reading::new(Parts {
+        rules: Arc::clone(&config.tables),
+        keys: key_uses(&config),
         tracker: Arc::clone(&shared.tracker),
-        budget: Arc::clone(&shared.budget),
         metrics: Arc::clone(&metrics),
         inboxes,
         floor,
     });
-    let source = Source::new(config, state, reading, shared, lineage, to_confirm);
+    let source = Source::new(source::Parts {
+        config: Arc::new(config),
+        state,
+        reading,
+        shared,
+        lineage,
+        durable: to_confirm,
+        confirmed: watch::Sender::new(Lsn::ZERO),
+        wal_end: watch::Sender::new(floor),
+    });
     let stop = SourceStop {
         reading: stop.reading.clone(),
         stream: stop.stream.clone(),
     };
-    tasks.spawn(TaskName::Source, async move {
-        Ok(source.run(stop).await?)
-    });
+    tasks.spawn(TaskName::Source, async move { Ok(source.run(stop).await?) });
     info!(
         version = env!("CARGO_PKG_VERSION"),
         %slot,
@@ -327,6 +342,17 @@ fn endpoint_names(config: &Config) -> Vec<Arc<str>> {
         .endpoints
         .iter()
         .map(|endpoint| Arc::clone(&endpoint.name))
+        .collect()
+}
+
+/// Keys are worked out only for endpoints that order by them.
+fn key_uses(config: &Config) -> Arc<[KeyUse]> {
+    let endpoints = config.endpoints.iter();
+    endpoints
+        .map(|endpoint| match endpoint.lanes.order {
+            Order::Key { .. } => KeyUse::Needed,
+            Order::Table | Order::Endpoint => KeyUse::NotNeeded,
+        })
         .collect()
 }
 

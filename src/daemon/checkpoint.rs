@@ -18,9 +18,7 @@ use tracing::debug;
 use crate::lane::clock::unix_us;
 use crate::lsn::Lsn;
 use crate::progress::tracker::{Tracker, Unsaved};
-use crate::store::{
-    Checkpoint, JournalEntry, LanePosition, Progress, StoreCallError, StoreHandle,
-};
+use crate::store::{Checkpoint, JournalEntry, LanePosition, Progress, StoreCallError, StoreHandle};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::view::View;
 

@@ -12,20 +12,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use prometheus_client::metrics::counter::Counter;
 use tracing::warn;
 
-use crate::change::{Change, Relation, TableName, Transaction};
+use crate::change::{Change, Relation, Transaction};
 use crate::event::Event;
 use crate::lane::inbox::Inbox;
 use crate::lsn::Lsn;
 use crate::mapping::rule::TableRules;
 use crate::mapping::{KeyUse, Mapper, Outcome, SourceIdentity};
-use crate::pgoutput::{self, DecodeError, Reader, RelationHeader, Step};
 use crate::pgoutput::value::Types;
+use crate::pgoutput::{self, DecodeError, Reader, RelationHeader, Step};
 use crate::progress::ledger::LedgerError;
 use crate::progress::tracker::{ReadTransaction, Tracker};
-use crate::telemetry::metrics::{Metrics, OfRule, OfTable};
+use crate::telemetry::metrics::{ChangeCounters, Metrics, OfRule};
 
 /// The stream says something that cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -75,29 +74,33 @@ pub struct Reading {
     staged_count: u64,
 }
 
+fn announced(header: RelationHeader<'_>, types: &Types) -> Announced {
+    let relation = header.into_relation(Vec::new());
+    let mut unknown_types: Vec<u32> = relation
+        .columns
+        .iter()
+        .flat_map(|column| types.missing(column.type_oid))
+        .collect();
+    unknown_types.sort_unstable();
+    unknown_types.dedup();
+    Announced {
+        relation,
+        unknown_types,
+    }
+}
+
 /// The mapper, and what it made of the last message.
 #[derive(Debug)]
 struct Mapping {
     /// Made once Postgres has said which cluster and database it is.
     mapper: Option<Mapper>,
     metrics: Arc<Metrics>,
-    counters: HashMap<u32, Counters>,
+    counters: HashMap<u32, ChangeCounters>,
     /// Of the last message, not staged yet.
     events: Vec<Event>,
-    /// Events whose rule says that they are to be dead letters at once.
-    parked: Vec<Event>,
     /// The last change that was mapped, and the last one that was staged.
     mapped_to: Place,
     staged_to: Place,
-}
-
-/// The counters of one table, looked up once.
-#[derive(Debug)]
-struct Counters {
-    read: Counter,
-    filtered: Counter,
-    matched: Counter,
-    misfits: Counter,
 }
 
 /// What a reading is made with.
@@ -123,7 +126,6 @@ impl Reading {
                 metrics: parts.metrics,
                 counters: HashMap::new(),
                 events: Vec::new(),
-                parked: Vec::new(),
                 mapped_to: (Lsn::ZERO, 0),
                 staged_to: (Lsn::ZERO, 0),
             },
@@ -154,7 +156,6 @@ impl Reading {
         self.reader = Reader::new();
         self.types = Types::default();
         self.mapping.events.clear();
-        self.mapping.parked.clear();
         self.repeat = false;
     }
 
@@ -180,7 +181,7 @@ impl Reading {
                 transaction,
                 end_lsn,
             } => self.commit(&transaction, end_lsn)?,
-            Step::Relation(header) => return Ok(Next::Describe(self.announced(header))),
+            Step::Relation(header) => return Ok(Next::Describe(announced(header, &self.types))),
             // Logical messages make no events yet; their ordinals are counted.
             Step::Message(_) | Step::Nothing => {}
         }
@@ -196,30 +197,21 @@ impl Reading {
 
     /// Bytes that the events of the last message take.
     pub fn pending_bytes(&self) -> u64 {
-        let mapping = &self.mapping;
-        let events = mapping.events.iter().chain(&mapping.parked);
+        let events = self.mapping.events.iter();
         events.map(|event| event.memory_bytes() as u64).sum()
     }
 
     pub fn has_pending(&self) -> bool {
-        !self.mapping.events.is_empty() || !self.mapping.parked.is_empty()
+        !self.mapping.events.is_empty()
     }
 
     /// Stages the events of the last message: their room in memory was taken.
     pub fn stage(&mut self) {
         let mapping = &mut self.mapping;
-        let parked = mapping.parked.drain(..).map(|event| Arrival {
-            event,
-            park: Park::AtOnce,
-        });
-        let events = mapping.events.drain(..).map(|event| Arrival {
-            event,
-            park: Park::No,
-        });
-        for arrival in events.chain(parked) {
+        for event in mapping.events.drain(..) {
             self.staged_count += 1;
-            if let Some(staged) = self.staged.get_mut(arrival.event.endpoint.0) {
-                staged.push(arrival);
+            if let Some(staged) = self.staged.get_mut(event.endpoint.0) {
+                staged.push(event);
             }
         }
         mapping.staged_to = mapping.mapped_to;
@@ -261,21 +253,6 @@ impl Reading {
         self.reader.bind(announced.relation);
     }
 
-    fn announced(&self, header: RelationHeader<'_>) -> Announced {
-        let relation = header.into_relation(Vec::new());
-        let mut unknown_types: Vec<u32> = relation
-            .columns
-            .iter()
-            .flat_map(|column| self.types.missing(column.type_oid))
-            .collect();
-        unknown_types.sort_unstable();
-        unknown_types.dedup();
-        Announced {
-            relation,
-            unknown_types,
-        }
-    }
-
     fn commit(&mut self, transaction: &Transaction, end_lsn: Lsn) -> Result<(), ReadError> {
         if self.repeat {
             self.repeat = false;
@@ -312,7 +289,7 @@ impl Mapping {
         let counters = self
             .counters
             .entry(change.relation.oid)
-            .or_insert_with(|| Counters::new(metrics, &change.relation.name));
+            .or_insert_with(|| ChangeCounters::new(metrics, &change.relation.name));
         match mapped.outcome {
             // A table that another config published: no rule speaks of it.
             Outcome::Unbound => return,
@@ -343,19 +320,6 @@ impl Mapping {
                     "a rule failed on a row; further failures are counted in walhook_condition_failures"
                 );
             }
-        }
-        self.parked.extend(mapped.parked);
-    }
-}
-
-impl Counters {
-    fn new(metrics: &Metrics, table: &TableName) -> Self {
-        let of = OfTable::new(table);
-        Counters {
-            read: metrics.changes_read.get_or_create(&of).clone(),
-            filtered: metrics.changes_filtered.get_or_create(&of).clone(),
-            matched: metrics.changes_matched.get_or_create(&of).clone(),
-            misfits: metrics.value_misfits.get_or_create(&of).clone(),
         }
     }
 }

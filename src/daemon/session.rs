@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
-use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -30,6 +29,7 @@ use crate::lane::budget::MemoryBudget;
 use crate::lsn::Lsn;
 use crate::mapping::SourceIdentity;
 use crate::pgoutput::{Frame, Reply};
+use crate::postgres::Client;
 use crate::postgres::catalog::{self, QueryError};
 use crate::postgres::connect::{self, Control};
 use crate::postgres::failure::{ConnectError, Failure, ReplicationError, chain, judge};
@@ -90,12 +90,17 @@ impl SessionError {
             SessionError::Store(error) => Err(SourceError::Store(error)),
             SessionError::Slot(verdict) if verdict.is_definite() => {
                 let remedy = verdict.remedy().unwrap_or_default();
-                Err(SourceError::Definite(format!("{verdict}\n  hint: {remedy}")))
+                Err(SourceError::Definite(format!(
+                    "{verdict}\n  hint: {remedy}"
+                )))
             }
-            SessionError::Preflight(_) | SessionError::Publication(PublicationError::NotAllowed { .. }) => {
+            SessionError::Preflight(_)
+            | SessionError::Publication(PublicationError::NotAllowed { .. }) => {
                 Err(SourceError::Definite(self.to_string()))
             }
-            SessionError::Slot(_) | SessionError::Transient(_) => Ok(Ended::Failed(self.to_string())),
+            SessionError::Slot(_) | SessionError::Transient(_) => {
+                Ok(Ended::Failed(self.to_string()))
+            }
             error => match judge(&error, source.phase) {
                 Failure::Transient(reason) => Ok(Ended::Failed(reason)),
                 Failure::Definite(reason) => Err(SourceError::Definite(reason)),
@@ -165,7 +170,9 @@ async fn connect(source: &mut Source) -> Result<Connected, SessionError> {
     let (control, connection) = connect::control(info).await?;
     let canary = Canary::keep(connection);
     if control.unverified && source.told.is_news("unverified") {
-        warn!("the connection to the database is not verified: anybody in between could pose as it; use sslmode=verify-full");
+        warn!(
+            "the connection to the database is not verified: anybody in between could pose as it; use sslmode=verify-full"
+        );
     }
     let system = replication.identify_system().await?;
     let server = catalog::server(&control.client).await?;
@@ -323,7 +330,7 @@ impl Loop<'_> {
     async fn run(mut self, reader: &mut StreamReader) -> Result<(), SessionError> {
         loop {
             loop {
-                let then = match reader.next()? {
+                let then = match reader.next_frame()? {
                     None => break,
                     Some(frame) => self.frame(frame)?,
                 };

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_postgres::Client;
 use tracing::{info, warn};
 
 use super::session::SessionError;
@@ -13,6 +12,7 @@ use crate::config::Config;
 use crate::event::EndpointIndex;
 use crate::lane::options::Order;
 use crate::lsn::Lsn;
+use crate::postgres::Client;
 use crate::postgres::catalog::Server;
 use crate::postgres::preflight;
 use crate::postgres::publication::{self, PublicationNames};
@@ -58,7 +58,13 @@ pub(super) async fn open(
     let names = publication_names(&config);
     let report = preflight::inspect(client, &names, &wanted(&config)).await?;
     // The slot's own state first: about a lost slot the other problems say nothing.
-    let verdict = judge(&source.state, &config, report.slot.as_ref(), &report.server, system);
+    let verdict = judge(
+        &source.state,
+        &config,
+        report.slot.as_ref(),
+        &report.server,
+        system,
+    );
     if verdict.is_definite() {
         return Err(SessionError::Slot(verdict));
     }
@@ -86,7 +92,7 @@ pub(super) async fn open(
         create(source, client, replication, system).await?;
     }
     Ok(Opened {
-        publications: report.publications(),
+        publications: report.publications().to_vec(),
         start: match (source.state.start, source.state.checkpoint) {
             (StartAt::Checkpoint, Some(checkpoint)) => checkpoint.lsn,
             _ => Lsn::ZERO,

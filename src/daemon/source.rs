@@ -118,7 +118,8 @@ impl Source {
             if began.elapsed() >= STEADY {
                 failures = 0;
             }
-            let wait = backoff(failures, BACKOFF_MAX, fastrand::u64(..)).max(Duration::from_millis(50));
+            let wait =
+                backoff(failures, BACKOFF_MAX, fastrand::u64(..)).max(Duration::from_millis(50));
             failures = failures.saturating_add(1);
             if self.told.is_news(&reason) {
                 warn!(reason, "not streaming; trying again");

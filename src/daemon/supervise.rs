@@ -148,7 +148,10 @@ impl Tasks {
                         .filter(|name| which(name))
                         .map(TaskName::to_string)
                         .collect();
-                    warn!(tasks = late.join(", "), "not waiting any longer for tasks to end");
+                    warn!(
+                        tasks = late.join(", "),
+                        "not waiting any longer for tasks to end"
+                    );
                     self.running.retain(|name| !which(name));
                     return;
                 }

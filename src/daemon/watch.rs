@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
-use tokio_postgres::Client;
 use tracing::{info, warn};
 
 use super::session::SessionError;
@@ -15,6 +14,7 @@ use super::slot::{publication_names, wanted};
 use crate::config::Config;
 use crate::lane::endpoint::Shared;
 use crate::lsn::Lsn;
+use crate::postgres::Client;
 use crate::postgres::preflight::{self, Report};
 use crate::postgres::publication::{self, PublicationError};
 
@@ -51,15 +51,18 @@ impl Watch<'_> {
             }
             if told != known {
                 known = told;
-                self.shared.view.update(|shown| shown.warnings = known.clone());
+                self.shared
+                    .view
+                    .update(|shown| shown.warnings = known.clone());
             }
         }
     }
 
     fn gauges(&self, report: &Report) {
         let retained = report.slot.as_ref().and_then(|slot| slot.retained_bytes);
-        self.wal_end
-            .send_if_modified(|wal_end| std::mem::replace(wal_end, report.server.flush_lsn) != report.server.flush_lsn);
+        self.wal_end.send_if_modified(|wal_end| {
+            std::mem::replace(wal_end, report.server.flush_lsn) != report.server.flush_lsn
+        });
         self.shared.view.update(|shown| {
             shown.retained_bytes = retained;
             shown.wal_end = report.server.flush_lsn;
@@ -82,12 +85,12 @@ impl Watch<'_> {
                 );
                 Ok(Vec::new())
             }
-            Err(error @ (PublicationError::NotAllowed { .. } | PublicationError::Locked { .. })) => {
-                Ok(vec![format!(
-                    "failed to {}",
-                    crate::postgres::failure::chain(&error)
-                )])
-            }
+            Err(
+                error @ (PublicationError::NotAllowed { .. } | PublicationError::Locked { .. }),
+            ) => Ok(vec![format!(
+                "failed to {}",
+                crate::postgres::failure::chain(&error)
+            )]),
             Err(error) => Err(error.into()),
         }
     }

@@ -33,7 +33,7 @@ use crate::change::TableName;
 use crate::delivery::client::Client;
 use crate::delivery::outcome::{Answer, Outcome, outcome};
 use crate::delivery::request::Webhook;
-use crate::event::{EndpointIndex, Event, EventId};
+use crate::event::{EndpointIndex, Event, EventId, Fate};
 use crate::lsn::Lsn;
 use crate::progress::tracker::{LanePlace, Tracker};
 use crate::store::{
@@ -261,6 +261,17 @@ impl Task {
     fn send(&mut self) {
         let now = self.endpoint.shared.clock.now();
         while let Some(attempt) = self.endpoint.lanes.next(now) {
+            // Sent again by a person it is delivered, whatever its rule said.
+            let unwanted = attempt
+                .events
+                .first()
+                .is_some_and(|event| event.fate == Fate::DeadLetter);
+            if unwanted {
+                if let Some(park) = self.endpoint.lanes.not_attempted(attempt.ticket) {
+                    self.park(park, None);
+                }
+                continue;
+            }
             let client = self.endpoint.client.clone();
             let batched = self.endpoint.batched;
             self.running.push(Box::pin(async move {
@@ -306,11 +317,13 @@ impl Task {
             outcome: outcome.as_str(),
         };
         endpoint.shared.metrics.attempts.get_or_create(&of).inc();
-        let finished = endpoint.lanes.finish(ticket, &outcome, now, fastrand::u64(..));
+        let finished = endpoint
+            .lanes
+            .finish(ticket, &outcome, now, fastrand::u64(..));
         match finished {
             Finished::Again => self.remember_failing(),
             Finished::Settled(settled) => self.delivered(settled),
-            Finished::Park(park) => self.park(park, &outcome, answer),
+            Finished::Park(park) => self.park(park, Some((&outcome, answer))),
         }
         if outcome == Outcome::Gone {
             self.disable();
@@ -395,31 +408,36 @@ impl Task {
         endpoint.shared.tracker.settled([], places);
     }
 
-    fn park(&mut self, park: Park, outcome: &Outcome, answer: &Answer) {
+    fn park(&mut self, park: Park, last: Option<(&Outcome, &Answer)>) {
         let clock = self.endpoint.shared.clock;
-        let (last_status, beginning) = match answer {
-            Answer::Response {
-                status, beginning, ..
-            } => (Some(*status), beginning.clone()),
-            Answer::None(_) => (None, Vec::new()),
+        let (last_status, beginning) = match last {
+            Some((
+                _,
+                Answer::Response {
+                    status, beginning, ..
+                },
+            )) => (Some(*status), beginning.clone()),
+            Some((_, Answer::None(_))) | None => (None, Vec::new()),
         };
+        let last_error = last.map(|(outcome, _)| outcome.to_string());
         let verdict = Verdict {
             reason: match park.reason {
                 ParkReason::Refused => DeadReason::ParkStatus,
                 ParkReason::TooOld => DeadReason::Expired,
+                ParkReason::RuleFailed => DeadReason::ConditionFailed,
             },
             parked_at_ms: unix_us().div_euclid(1000),
-            first_attempt_at_ms: Some(clock.to_unix_ms(park.first_attempt)),
+            first_attempt_at_ms: (park.attempts > 0).then(|| clock.to_unix_ms(park.first_attempt)),
             attempts: park.attempts,
             last_status,
-            last_error: Some(outcome.to_string()),
+            last_error: last_error.clone(),
             answer: beginning,
         };
         warn!(
             endpoint = %self.endpoint.name,
             events = park.events.len(),
             attempts = park.attempts,
-            outcome = %outcome,
+            last = last_error.as_deref().unwrap_or("rule failed"),
             "events became dead letters"
         );
         let (slot, name) = self.names();
@@ -511,18 +529,7 @@ impl Task {
         self.retried.wanted |= !events.is_empty();
         let now = self.endpoint.shared.clock.now();
         for retrying in events {
-            let event = Event {
-                endpoint: self.endpoint.index,
-                id: retrying.event.id,
-                event_type: retrying.event.event_type,
-                table: retrying.event.table,
-                operation: retrying.event.operation,
-                position: retrying.event.position,
-                last_of_change: retrying.event.last_of_change,
-                keys: retrying.event.keys,
-                commit_time_us: retrying.event.commit_time_us,
-                body: retrying.event.body,
-            };
+            let event = retrying.event.into_event(self.endpoint.index);
             let counters = counters(&mut self.counters, &self.endpoint, &event.table);
             if self.endpoint.lanes.push_retried(event, now) == Pushed::Queued {
                 counters.retried.inc();

@@ -2,10 +2,10 @@
 
 pub mod budget;
 pub mod clock;
+pub mod endpoint;
 pub mod health;
 pub mod inbox;
-pub mod report;
-pub mod endpoint;
 pub mod name;
 pub mod options;
+pub mod report;
 pub mod state;

@@ -11,8 +11,14 @@ const AGAIN_AFTER_MS: MonotonicMs = 60_000;
 pub enum Line {
     Nothing,
     FailureBegan,
-    StillFailing { for_ms: MonotonicMs, attempts: u64 },
-    Recovered { after_ms: MonotonicMs, attempts: u64 },
+    StillFailing {
+        for_ms: MonotonicMs,
+        attempts: u64,
+    },
+    Recovered {
+        after_ms: MonotonicMs,
+        attempts: u64,
+    },
 }
 
 /// Follows the outcomes of one endpoint.

@@ -26,7 +26,7 @@ use super::name::{LaneName, lanes_of};
 use super::options::{LaneOptions, RetryThen};
 use crate::delivery::backoff::backoff;
 use crate::delivery::outcome::Outcome;
-use crate::event::{Event, Position};
+use crate::event::{Event, Fate, Position};
 
 /// Milliseconds on a clock that never goes back. Its zero is the daemon's start, so
 /// what began before a restart is negative.
@@ -102,6 +102,8 @@ pub enum ParkReason {
     Refused,
     /// `retry.for` is over.
     TooOld,
+    /// Its rule failed on the row; it was not attempted.
+    RuleFailed,
 }
 
 /// How far a lane is, and what its head has been through.
@@ -361,6 +363,18 @@ impl Lanes {
         Finished::Again
     }
 
+    /// The attempt is not made: its one event is to be a dead letter ([`Fate::DeadLetter`]).
+    pub fn not_attempted(&mut self, ticket: Ticket) -> Option<Park> {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        self.health.not_sent(ticket.lane);
+        let head = self.head(ticket)?;
+        let head = Head {
+            attempts: 0,
+            ..head
+        };
+        Some(self.park(ticket, head, ParkReason::RuleFailed))
+    }
+
     /// The dead letters of [`Finished::Park`] are durable.
     pub fn parked(&mut self, ticket: Ticket, now: MonotonicMs) -> Settled {
         self.settle(ticket, now)
@@ -373,13 +387,17 @@ impl Lanes {
 
     /// Commit time of the event that has waited longest, microseconds since 2000-01-01 UTC.
     pub fn oldest_commit_time_us(&self) -> Option<i64> {
-        let heads = self.lanes.iter().filter_map(|lane| match lane.read.front() {
-            None => None,
-            Some(Entry::Own(event)) => Some(event.commit_time_us),
-            Some(Entry::Shared(number)) => {
-                self.shared.get(number).map(|shared| shared.event.commit_time_us)
-            }
-        });
+        let heads = self
+            .lanes
+            .iter()
+            .filter_map(|lane| match lane.read.front() {
+                None => None,
+                Some(Entry::Own(event)) => Some(event.commit_time_us),
+                Some(Entry::Shared(number)) => self
+                    .shared
+                    .get(number)
+                    .map(|shared| shared.event.commit_time_us),
+            });
         heads.min()
     }
 
@@ -623,9 +641,10 @@ impl Lanes {
                 .max(1)
         };
         match ticket.queue {
+            // What is not sent, or sent alone, ends the batch before it.
             Queue::Read => fits(&mut lane.read.iter().map(|entry| match entry {
-                Entry::Own(event) => Some(event.body.len()),
-                Entry::Shared(_) => None,
+                Entry::Own(event) if event.fate == Fate::Deliver => Some(event.body.len()),
+                Entry::Own(_) | Entry::Shared(_) => None,
             })),
             Queue::Retried => fits(&mut lane.retried.iter().map(|event| Some(event.body.len()))),
         }

@@ -57,6 +57,7 @@ fn event(table: &str, number: u64, keys: Keys) -> Event {
         },
         last_of_change: true,
         keys,
+        fate: Fate::Deliver,
         commit_time_us: 0,
         body: Bytes::from_static(b"{}"),
     }
@@ -343,6 +344,29 @@ fn a_dead_letter_sent_again_goes_ahead_among_its_like_by_position_and_moves_none
         sent.extend(numbers(&attempt));
     }
     assert_eq!(sent, [2, 3, 10]);
+}
+
+#[test]
+fn an_event_whose_rule_failed_is_parked_in_its_turn_and_not_attempted() {
+    let mut lanes = lanes(batched(Order::Table, 10, 0));
+    for number in 1..=3 {
+        let fate = if number == 2 {
+            Fate::DeadLetter
+        } else {
+            Fate::Deliver
+        };
+        let event = event("a", number, Keys::All);
+        lanes.push(Event { fate, ..event }, 0);
+    }
+    let attempt = lanes.next(0).unwrap();
+    assert_eq!(numbers(&attempt), [1]);
+    lanes.finish(attempt.ticket, &Outcome::Delivered, 0, 0);
+    let attempt = lanes.next(0).unwrap();
+    assert_eq!(numbers(&attempt), [2]);
+    let park = lanes.not_attempted(attempt.ticket).unwrap();
+    assert_eq!((park.attempts, park.reason), (0, ParkReason::RuleFailed));
+    lanes.parked(park.ticket, 0);
+    assert_eq!(numbers(&lanes.next(0).unwrap()), [3]);
 }
 
 #[derive(Clone, Debug)]

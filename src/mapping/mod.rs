@@ -1,7 +1,7 @@
 //! Mapping: from a change to the events that the rules make of it.
 
 pub mod condition;
+pub mod mapper;
 pub mod payload;
 pub mod rule;
-pub mod mapper;
 pub use mapper::*;

@@ -109,7 +109,7 @@ async fn control_at(
         .map_err(ConnectError::Control)?;
     let control = Control {
         client,
-        unverified: !host.is_local() && !(encrypted && tls::is_verified(info)),
+        unverified: !(host.is_local() || encrypted && tls::is_verified(info)),
     };
     Ok((control, connection))
 }
@@ -199,7 +199,10 @@ async fn login(
     ];
     let mut startup = BytesMut::new();
     frontend::startup_message(parameters, &mut startup).map_err(ConnectError::Protocol)?;
-    messages.send(&startup).await.map_err(ConnectError::Protocol)?;
+    messages
+        .send(&startup)
+        .await
+        .map_err(ConnectError::Protocol)?;
     let password = passfile::password(info, host);
     authenticate(info, host, &mut messages, password.as_ref()).await?;
     loop {
@@ -279,7 +282,10 @@ async fn authenticate(
                 ));
             }
         }
-        messages.send(&answer).await.map_err(ConnectError::Protocol)?;
+        messages
+            .send(&answer)
+            .await
+            .map_err(ConnectError::Protocol)?;
     }
 }
 
@@ -293,8 +299,8 @@ async fn scram(
 ) -> Result<(), ConnectError> {
     let (mut plain, mut plus) = (false, false);
     let mut mechanisms = offered.mechanisms();
-    while let Some(mechanism) =
-        fallible_iterator::FallibleIterator::next(&mut mechanisms).map_err(ConnectError::Protocol)?
+    while let Some(mechanism) = fallible_iterator::FallibleIterator::next(&mut mechanisms)
+        .map_err(ConnectError::Protocol)?
     {
         plain |= mechanism == SCRAM_SHA_256;
         plus |= mechanism == SCRAM_SHA_256_PLUS;
@@ -323,7 +329,10 @@ async fn scram(
     let mut answer = BytesMut::new();
     frontend::sasl_initial_response(mechanism, scram.message(), &mut answer)
         .map_err(ConnectError::Protocol)?;
-    messages.send(&answer).await.map_err(ConnectError::Protocol)?;
+    messages
+        .send(&answer)
+        .await
+        .map_err(ConnectError::Protocol)?;
     loop {
         match messages.next().await.map_err(ConnectError::Protocol)? {
             Message::AuthenticationSaslContinue(body) => {
@@ -331,7 +340,10 @@ async fn scram(
                 let mut answer = BytesMut::new();
                 frontend::sasl_response(scram.message(), &mut answer)
                     .map_err(ConnectError::Protocol)?;
-                messages.send(&answer).await.map_err(ConnectError::Protocol)?;
+                messages
+                    .send(&answer)
+                    .await
+                    .map_err(ConnectError::Protocol)?;
             }
             Message::AuthenticationSaslFinal(body) => {
                 scram.finish(body.data()).map_err(ConnectError::Protocol)?;

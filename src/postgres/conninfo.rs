@@ -211,7 +211,9 @@ impl ConnInfo {
                 && let Some(value) = env(variable).filter(|value| !value.is_empty())
             {
                 if UNSUPPORTED.contains(&keyword) {
-                    return Err(ConnInfoError(format!("variable {variable} is not supported")));
+                    return Err(ConnInfoError(format!(
+                        "variable {variable} is not supported"
+                    )));
                 }
                 given.insert(keyword.to_owned(), value);
             }
@@ -227,7 +229,9 @@ impl ConnInfo {
 
 fn known(keyword: &str) -> Result<(), ConnInfoError> {
     if UNSUPPORTED.contains(&keyword) {
-        return Err(ConnInfoError(format!("keyword \"{keyword}\" is not supported")));
+        return Err(ConnInfoError(format!(
+            "keyword \"{keyword}\" is not supported"
+        )));
     }
     let known = VARIABLES.iter().any(|(known, _)| *known == keyword)
         || IGNORED.contains(&keyword)
@@ -259,7 +263,12 @@ impl Given {
             Some("require") => SslMode::Require,
             Some("verify-ca") => SslMode::VerifyCa,
             Some("verify-full") => SslMode::VerifyFull,
-            Some(_) => return Err(wrong("sslmode", "disable, allow, prefer, require, verify-ca or verify-full")),
+            Some(_) => {
+                return Err(wrong(
+                    "sslmode",
+                    "disable, allow, prefer, require, verify-ca or verify-full",
+                ));
+            }
         };
         let sslrootcert = match self.text("sslrootcert").as_deref() {
             None => RootCert::Default(self.in_home("root.crt")),
@@ -292,8 +301,14 @@ impl Given {
                 .or_else(|| self.home.as_ref().map(|home| home.join(".pgpass"))),
             sslmode,
             sslrootcert,
-            sslcert: self.text("sslcert").map(PathBuf::from).or_else(|| self.in_home("postgresql.crt")),
-            sslkey: self.text("sslkey").map(PathBuf::from).or_else(|| self.in_home("postgresql.key")),
+            sslcert: self
+                .text("sslcert")
+                .map(PathBuf::from)
+                .or_else(|| self.in_home("postgresql.crt")),
+            sslkey: self
+                .text("sslkey")
+                .map(PathBuf::from)
+                .or_else(|| self.in_home("postgresql.key")),
             channel_binding,
             connect_timeout: match self.number("connect_timeout")? {
                 None => CONNECT_TIMEOUT,
@@ -307,7 +322,9 @@ impl Given {
             options: self.text("options"),
             keepalives: self.number("keepalives")? != Some(0),
             keepalives_idle: Duration::from_secs(
-                self.number("keepalives_idle")?.filter(|s| *s > 0).unwrap_or(30),
+                self.number("keepalives_idle")?
+                    .filter(|s| *s > 0)
+                    .unwrap_or(30),
             ),
             tcp_user_timeout: self
                 .number("tcp_user_timeout")?
@@ -325,7 +342,12 @@ impl Given {
 
     fn number(&self, keyword: &'static str) -> Result<Option<u64>, ConnInfoError> {
         self.text(keyword)
-            .map(|value| value.trim().parse().map_err(|_| wrong(keyword, "a whole number")))
+            .map(|value| {
+                value
+                    .trim()
+                    .parse()
+                    .map_err(|_| wrong(keyword, "a whole number"))
+            })
             .transpose()
     }
 
@@ -340,7 +362,12 @@ impl Given {
         let list = |keyword: &str| -> Vec<String> {
             self.values
                 .get(keyword)
-                .map(|value| value.split(',').map(|part| part.trim().to_owned()).collect())
+                .map(|value| {
+                    value
+                        .split(',')
+                        .map(|part| part.trim().to_owned())
+                        .collect()
+                })
                 .unwrap_or_default()
         };
         let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
@@ -354,14 +381,17 @@ impl Given {
             }
         }
         if ports.len() > 1 && ports.len() != count {
-            return Err(ConnInfoError(format!("{} ports for {count} hosts", ports.len())));
+            return Err(ConnInfoError(format!(
+                "{} ports for {count} hosts",
+                ports.len()
+            )));
         }
         (0..count)
             .map(|place| {
-                let part = |parts: &[String]| {
-                    parts.get(place).filter(|part| !part.is_empty()).cloned()
-                };
-                let port = part(&ports).or_else(|| ports.first().filter(|_| ports.len() == 1).cloned());
+                let part =
+                    |parts: &[String]| parts.get(place).filter(|part| !part.is_empty()).cloned();
+                let port =
+                    part(&ports).or_else(|| ports.first().filter(|_| ports.len() == 1).cloned());
                 let port = match port.filter(|port| !port.is_empty()) {
                     None => PORT,
                     Some(port) => port
@@ -382,7 +412,11 @@ fn host(name: Option<String>, address: Option<String>, port: u16) -> Host {
             directory: name.into(),
             port,
         },
-        (Some(name), address) => Host::Tcp { name, address, port },
+        (Some(name), address) => Host::Tcp {
+            name,
+            address,
+            port,
+        },
         (None, Some(address)) => Host::Tcp {
             name: address.clone(),
             address: Some(address),
@@ -410,7 +444,9 @@ fn host(name: Option<String>, address: Option<String>, port: u16) -> Host {
 }
 
 fn wrong(keyword: &str, expected: &str) -> ConnInfoError {
-    ConnInfoError(format!("invalid value for keyword \"{keyword}\", expected {expected}"))
+    ConnInfoError(format!(
+        "invalid value for keyword \"{keyword}\", expected {expected}"
+    ))
 }
 
 #[cfg(test)]
@@ -428,7 +464,10 @@ mod tests {
 
     #[test]
     fn a_url_with_everything() {
-        let info = parse("postgres://bob:s%40crt@db.example:6432/app?sslmode=verify-full&connect_timeout=3").unwrap();
+        let info = parse(
+            "postgres://bob:s%40crt@db.example:6432/app?sslmode=verify-full&connect_timeout=3",
+        )
+        .unwrap();
         assert_eq!(info.to_string(), "bob@db.example:6432/app");
         assert_eq!(info.password.unwrap().expose(), b"s@crt");
         assert_eq!(info.sslmode, SslMode::VerifyFull);
@@ -438,13 +477,27 @@ mod tests {
     #[test]
     fn sockets_ipv6_and_several_hosts() {
         assert_eq!(
-            parse("postgresql:///app?host=/run/pg&port=6000").unwrap().to_string(),
+            parse("postgresql:///app?host=/run/pg&port=6000")
+                .unwrap()
+                .to_string(),
             "ada@/run/pg/.s.PGSQL.6000/app"
         );
-        assert_eq!(parse("postgres://%2Frun%2Fpg/app").unwrap().to_string(), "ada@/run/pg/.s.PGSQL.5432/app");
-        assert_eq!(parse("postgres://[::1]:6000/app").unwrap().to_string(), "ada@[::1]:6000/app");
-        assert_eq!(parse("postgres://a:1,b:2/app").unwrap().to_string(), "ada@a:1,b:2/app");
-        assert_eq!(parse("host=a,b port=7 dbname=x").unwrap().to_string(), "ada@a:7,b:7/x");
+        assert_eq!(
+            parse("postgres://%2Frun%2Fpg/app").unwrap().to_string(),
+            "ada@/run/pg/.s.PGSQL.5432/app"
+        );
+        assert_eq!(
+            parse("postgres://[::1]:6000/app").unwrap().to_string(),
+            "ada@[::1]:6000/app"
+        );
+        assert_eq!(
+            parse("postgres://a:1,b:2/app").unwrap().to_string(),
+            "ada@a:1,b:2/app"
+        );
+        assert_eq!(
+            parse("host=a,b port=7 dbname=x").unwrap().to_string(),
+            "ada@a:7,b:7/x"
+        );
     }
 
     #[test]
@@ -458,11 +511,26 @@ mod tests {
     fn errors_show_keywords_and_no_values() {
         for (text, error) in [
             ("host=x hunter2=1", "unknown keyword \"hunter2\""),
-            ("host=x sslmode=hunter2", "invalid value for keyword \"sslmode\", expected disable, allow, prefer, require, verify-ca or verify-full"),
-            ("host=x port=hunter2", "invalid value for keyword \"port\", expected a number from 1 to 65535"),
-            ("host=x service=hunter2", "keyword \"service\" is not supported"),
-            ("host=x sslrootcert=system", "weak sslmode with sslrootcert=system: it must be verify-full"),
-            ("host=a,b hostaddr=1.1.1.1", "keyword \"hostaddr\" names 1 hosts, others name 2"),
+            (
+                "host=x sslmode=hunter2",
+                "invalid value for keyword \"sslmode\", expected disable, allow, prefer, require, verify-ca or verify-full",
+            ),
+            (
+                "host=x port=hunter2",
+                "invalid value for keyword \"port\", expected a number from 1 to 65535",
+            ),
+            (
+                "host=x service=hunter2",
+                "keyword \"service\" is not supported",
+            ),
+            (
+                "host=x sslrootcert=system",
+                "weak sslmode with sslrootcert=system: it must be verify-full",
+            ),
+            (
+                "host=a,b hostaddr=1.1.1.1",
+                "keyword \"hostaddr\" names 1 hosts, others name 2",
+            ),
         ] {
             assert_eq!(parse(text).unwrap_err(), error);
         }

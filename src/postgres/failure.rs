@@ -227,7 +227,9 @@ fn judge_code(error: &PgError, text: String, phase: Phase) -> Failure {
     let hint = match error.code.as_str() {
         "28P01" | "28000" | "3D000" if phase == Phase::Running => return Failure::Transient(text),
         "28P01" => "check the user and the password of source.url",
-        "28000" => "check pg_hba.conf: the role must be let in to the database and for \"replication=database\" connections",
+        "28000" => {
+            "check pg_hba.conf: the role must be let in to the database and for \"replication=database\" connections"
+        }
         "3D000" => "check the database's name in source.url",
         "42501" => "see the grants in README.md, \"Operating\"",
         "53400" => "raise max_replication_slots, or drop slots that nobody reads",
@@ -235,9 +237,7 @@ fn judge_code(error: &PgError, text: String, phase: Phase) -> Failure {
             "the slot or a publication was dropped: what was committed since cannot be read. \
              \"walhook teardown\" and a new start go on from now"
         }
-        "55000" | "22023" => {
-            "the slot cannot be read any more, or wal_level is not logical"
-        }
+        "55000" | "22023" => "the slot cannot be read any more, or wal_level is not logical",
         "0A000" => "connect to the primary, and directly: not through a pooler",
         code if error.message.is_none() && is_poison(code) => {
             let at = error.at.as_deref().unwrap_or("an unknown LSN");
@@ -303,7 +303,9 @@ mod tests {
 
     #[test]
     fn the_table_of_codes() {
-        for code in ["57P01", "57P02", "57P03", "55006", "53300", "08006", "40001", "99999"] {
+        for code in [
+            "57P01", "57P02", "57P03", "55006", "53300", "08006", "40001", "99999",
+        ] {
             assert!(!is_definite(code, Phase::Starting), "{code}");
         }
         for code in ["53400", "42501", "42704", "55000", "22023", "0A000"] {
@@ -334,6 +336,9 @@ mod tests {
     #[test]
     fn a_broken_connection_is_transient() {
         let error = ReplicationError::Io(io::Error::from(io::ErrorKind::ConnectionReset));
-        assert!(matches!(judge(&error, Phase::Starting), Failure::Transient(_)));
+        assert!(matches!(
+            judge(&error, Phase::Starting),
+            Failure::Transient(_)
+        ));
     }
 }

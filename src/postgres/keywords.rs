@@ -15,7 +15,9 @@ pub(super) fn parse(text: &str) -> Result<Keywords, ConnInfoError> {
         }
     }
     if text.contains("://") {
-        return Err(error("it is neither a postgres:// URL nor keyword=value pairs"));
+        return Err(error(
+            "it is neither a postgres:// URL nor keyword=value pairs",
+        ));
     }
     pairs(text)
 }
@@ -92,7 +94,9 @@ fn host_and_port(host: &str) -> Result<(&str, &str), ConnInfoError> {
         return match rest.strip_prefix(':') {
             Some(port) => Ok((address, port)),
             None if rest.is_empty() => Ok((address, "")),
-            None => Err(error("an IPv6 address of the URL is followed by other text")),
+            None => Err(error(
+                "an IPv6 address of the URL is followed by other text",
+            )),
         };
     }
     Ok(host.split_once(':').unwrap_or((host, "")))
@@ -107,7 +111,9 @@ fn decode(text: &str) -> Result<String, ConnInfoError> {
             rest = after;
             continue;
         }
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = after
+            .get(..2)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         let value = digits
             .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
             .and_then(|digits| u8::from_str_radix(digits, 16).ok())

@@ -55,7 +55,8 @@ impl Messages {
         loop {
             let header = Header::parse(&self.buffer)?;
             // The tag, and a length that counts itself.
-            let whole = header.and_then(|header| Some((header, usize::try_from(header.len()).ok()? + 1)));
+            let whole =
+                header.and_then(|header| Some((header, usize::try_from(header.len()).ok()? + 1)));
             match whole {
                 Some((header, length)) if self.buffer.len() >= length => {
                     if header.tag() == COPY_BOTH_RESPONSE {
@@ -63,7 +64,9 @@ impl Messages {
                         return Ok(());
                     }
                     if let Some(Message::ErrorResponse(body)) = Message::parse(&mut self.buffer)? {
-                        return Err(ReplicationError::Server(PgError::from_fields(body.fields())?));
+                        return Err(ReplicationError::Server(PgError::from_fields(
+                            body.fields(),
+                        )?));
                     }
                 }
                 _ => self.fill().await?,

@@ -15,17 +15,20 @@
 //! watch        what is looked at every minute
 //! ```
 
-pub mod conninfo;
-mod keywords;
-mod passfile;
-mod socket;
-mod tls;
-mod messages;
+/// Plain queries on the control connection.
+pub use tokio_postgres::Client;
+
 pub mod connect;
-pub mod replication;
-pub mod stream;
-pub mod status;
+pub mod conninfo;
 pub mod failure;
+mod keywords;
+mod messages;
+mod passfile;
+pub mod replication;
+mod socket;
+pub mod status;
+pub mod stream;
+mod tls;
 
 pub mod catalog;
 pub mod identity;

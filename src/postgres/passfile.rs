@@ -92,8 +92,14 @@ mod tests {
     #[test]
     fn the_first_line_that_fits_with_stars_and_escapes() {
         let text = "# comment\nother:*:*:*:no\ndb:5432:app:bob:p\\:w\n*:*:*:*:any";
-        assert_eq!(find(text, ["db", "5432", "app", "bob"]).as_deref(), Some("p:w"));
-        assert_eq!(find(text, ["db", "1", "app", "bob"]).as_deref(), Some("any"));
+        assert_eq!(
+            find(text, ["db", "5432", "app", "bob"]).as_deref(),
+            Some("p:w")
+        );
+        assert_eq!(
+            find(text, ["db", "1", "app", "bob"]).as_deref(),
+            Some("any")
+        );
         assert_eq!(find("a:b\n", ["a", "b", "c", "d"]), None);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! socket -> [d len w|k ...][d len w ...][d le     one buffer, kept
-//!            ^ next()                      ^ fill()
+//!            ^ next_frame()                      ^ fill()
 //! ```
 //!
 //! `fill` may be dropped at any point and loses nothing. A frame that is not whole
@@ -43,7 +43,7 @@ pub enum StreamFrame<'a> {
 #[derive(Debug)]
 pub struct FrameBuffer {
     buffer: BytesMut,
-    /// Bytes at the front that were given out by the last [`FrameBuffer::next`].
+    /// Bytes at the front that were given out by the last [`FrameBuffer::next_frame`].
     given: usize,
 }
 
@@ -56,7 +56,7 @@ impl FrameBuffer {
     }
 
     /// The next whole frame; `None` until more bytes have come.
-    pub fn next(&mut self) -> Result<Option<StreamFrame<'_>>, ReplicationError> {
+    pub fn next_frame(&mut self) -> Result<Option<StreamFrame<'_>>, ReplicationError> {
         loop {
             self.forget_given();
             let Some((tag, length)) = self.header()? else {
@@ -142,8 +142,8 @@ pub(super) fn split(transport: Transport, read: BytesMut) -> (StreamReader, Stat
 
 impl StreamReader {
     /// The next whole frame that was read; `None`: [`StreamReader::fill`] first.
-    pub fn next(&mut self) -> Result<Option<StreamFrame<'_>>, ReplicationError> {
-        self.frames.next()
+    pub fn next_frame(&mut self) -> Result<Option<StreamFrame<'_>>, ReplicationError> {
+        self.frames.next_frame()
     }
 
     /// Waits for more bytes.
@@ -199,7 +199,7 @@ mod tests {
         for chunk in chunks {
             frames.forget_given();
             frames.buffer.extend_from_slice(chunk);
-            while let Some(frame) = frames.next()? {
+            while let Some(frame) = frames.next_frame()? {
                 seen.push(match frame {
                     StreamFrame::Copy(pgoutput::Frame::Data { payload, .. }) => {
                         String::from_utf8_lossy(payload).into_owned()
@@ -247,11 +247,22 @@ mod tests {
 
     #[test]
     fn what_is_no_frame_is_an_error() {
-        assert!(matches!(read_in(&[b"Hello world"]), Err(ReplicationError::Io(_) | ReplicationError::Unexpected(_))));
-        assert!(matches!(read_in(&[&[b'd', 0, 0, 0, 3]]), Err(ReplicationError::Io(_))));
-        assert!(matches!(read_in(&[&frame(b'd', b"x")]), Err(ReplicationError::Frame(_))));
+        assert!(matches!(
+            read_in(&[b"Hello world"]),
+            Err(ReplicationError::Io(_) | ReplicationError::Unexpected(_))
+        ));
+        assert!(matches!(
+            read_in(&[&[b'd', 0, 0, 0, 3]]),
+            Err(ReplicationError::Io(_))
+        ));
+        assert!(matches!(
+            read_in(&[&frame(b'd', b"x")]),
+            Err(ReplicationError::Frame(_))
+        ));
         let error = frame(b'E', b"SERROR\0VERROR\0C57P01\0Mbye\0\0");
-        assert!(matches!(read_in(&[&error]), Err(ReplicationError::Server(error)) if error.code == "57P01"));
+        assert!(
+            matches!(read_in(&[&error]), Err(ReplicationError::Server(error)) if error.code == "57P01")
+        );
         assert_eq!(Lsn::ZERO, Lsn(0));
     }
 }

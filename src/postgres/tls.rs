@@ -207,18 +207,13 @@ impl ServerCertVerifier for ChainVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.0.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
+        let verified =
+            self.0
+                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
             // The name is checked last, once the chain has been found good.
             Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. },
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
             verified => verified,
         }
@@ -230,7 +225,8 @@ impl ServerCertVerifier for ChainVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        self.0
+            .verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -239,7 +235,8 @@ impl ServerCertVerifier for ChainVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        self.0
+            .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -292,7 +289,12 @@ mod tests {
     fn der_elements_are_read_with_checked_lengths() {
         assert_eq!(element(&[0x30, 2, 1, 2, 9]), Some((&[1, 2][..], &[9][..])));
         assert_eq!(element(&[0x30, 0x81, 1, 7]), Some((&[7][..], &[][..])));
-        for bad in [&[][..], &[0x30], &[0x30, 2, 1], &[0x30, 0x85, 1, 1, 1, 1, 1]] {
+        for bad in [
+            &[][..],
+            &[0x30],
+            &[0x30, 2, 1],
+            &[0x30, 0x85, 1, 1, 1, 1, 1],
+        ] {
             assert_eq!(element(bad), None);
         }
     }
@@ -315,7 +317,10 @@ mod tests {
         assert_eq!(signature_hash(&rsa(13)), SignatureHash::Sha512);
         let ecdsa = certificate(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 3]);
         assert_eq!(signature_hash(&ecdsa), SignatureHash::Sha384);
-        assert_eq!(signature_hash(&certificate(&[0x2b, 0x65, 0x70])), SignatureHash::None);
+        assert_eq!(
+            signature_hash(&certificate(&[0x2b, 0x65, 0x70])),
+            SignatureHash::None
+        );
         assert_eq!(signature_hash(&[]), SignatureHash::Sha256);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::change::{Operation, TableName};
-use crate::event::{EndpointIndex, Event, EventId, Keys, Position};
+use crate::event::{EndpointIndex, Event, EventId, Fate, Keys, Position};
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredEvent {
@@ -62,6 +62,7 @@ impl StoredEvent {
             position: self.position,
             last_of_change: self.last_of_change,
             keys: self.keys,
+            fate: Fate::Deliver,
             commit_time_us: self.commit_time_us,
             body: self.body,
         }

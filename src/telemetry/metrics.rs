@@ -250,6 +250,27 @@ impl OfTable {
     }
 }
 
+/// The counters of one table's changes, looked up once.
+#[derive(Clone, Debug)]
+pub struct ChangeCounters {
+    pub read: Counter,
+    pub filtered: Counter,
+    pub matched: Counter,
+    pub misfits: Counter,
+}
+
+impl ChangeCounters {
+    pub fn new(metrics: &Metrics, table: &TableName) -> Self {
+        let of = OfTable::new(table);
+        ChangeCounters {
+            read: metrics.changes_read.get_or_create_owned(&of),
+            filtered: metrics.changes_filtered.get_or_create_owned(&of),
+            matched: metrics.changes_matched.get_or_create_owned(&of),
+            misfits: metrics.value_misfits.get_or_create_owned(&of),
+        }
+    }
+}
+
 /// The counters of one table at one endpoint, looked up once.
 #[derive(Clone, Debug)]
 pub struct EventCounters {
