@@ -173,19 +173,17 @@ fn unreachable(error: &reqwest::Error) -> Unreachable {
         if current.is::<rustls::Error>() {
             return Unreachable::Tls;
         }
-        if let Some(io) = current.downcast_ref::<io::Error>() {
-            if io
+        if let Some(io) = current.downcast_ref::<io::Error>()
+            && io
                 .get_ref()
                 .is_some_and(|inner| inner.is::<rustls::Error>())
             {
                 return Unreachable::Tls;
             }
-        }
-        if let Some(hyper) = current.downcast_ref::<hyper::Error>() {
-            if hyper.is_parse() || hyper.is_parse_too_large() {
+        if let Some(hyper) = current.downcast_ref::<hyper::Error>()
+            && (hyper.is_parse() || hyper.is_parse_too_large()) {
                 return Unreachable::Garbage;
             }
-        }
         cause = current.source();
     }
     if error.is_timeout() {
