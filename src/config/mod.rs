@@ -1,33 +1,37 @@
-//! stub
+//! The config file: layers -> one walk that finds all problems -> ready to use.
+//!
+//! ```text
+//! config.yaml -> source::marks -.
+//!                                +-> layers -> source::substitute -> walk -> ready::Config
+//! WALHOOK_SOURCE__URL=... ------'                                     |
+//!                                                                     '---> Problems, all at once
+//! ```
+//!
+//! Serde would stop at its first error, and figment keeps no lines: so figment
+//! merges, and the walk over the merged tree finds what is wrong, by the marks of
+//! the YAML parser. Nothing here connects to anything; the database has its say in
+//! the preflight.
+
+pub mod problem;
 pub mod ready;
-pub use ready::*;
-use std::path::{Path, PathBuf};
-#[derive(Debug)]
-pub struct Problems;
-impl std::fmt::Display for Problems {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("x")
-    }
-}
-pub struct Environment;
-impl Environment {
-    pub fn from_process() -> Self {
-        Environment
-    }
-    pub fn get(&self, _n: &str) -> Option<&str> {
-        None
-    }
-}
-pub struct Loaded {
-    pub config: Config,
-    pub warnings: Vec<String>,
-}
-pub fn locate(_f: Option<&Path>, _e: &Environment) -> Result<PathBuf, Problems> {
-    todo!()
-}
-pub fn load(_f: &Path, _e: &Environment) -> Result<Loaded, Problems> {
-    todo!()
-}
-pub fn load_state(_f: &Path, _e: &Environment) -> Result<PathBuf, Problems> {
-    todo!()
-}
+
+mod environment;
+mod key_path;
+mod layers;
+mod load;
+mod locate;
+mod nearest;
+mod source;
+mod walk;
+
+pub use environment::Environment;
+pub use load::{Loaded, load, load_state};
+pub use locate::locate;
+pub use problem::Problems;
+pub use ready::Config;
+pub use walk::PatternError;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_full;

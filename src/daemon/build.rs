@@ -227,8 +227,6 @@ async fn build(
         shared,
         lineage,
         durable: to_confirm,
-        confirmed: watch::Sender::new(Lsn::ZERO),
-        wal_end: watch::Sender::new(floor),
     });
     let stop = SourceStop {
         reading: stop.reading.clone(),

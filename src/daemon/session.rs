@@ -40,6 +40,7 @@ use crate::postgres::slot::SlotVerdict;
 use crate::postgres::status::StatusInputs;
 use crate::postgres::stream::{StreamFrame, StreamReader};
 use crate::store::StoreCallError;
+use crate::telemetry::view::View;
 
 /// Without a byte for so long, though replies were asked for, the peer is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -242,11 +243,12 @@ async fn stream(
 
     let received = Arc::new(AtomicU64::new(0));
     let reply_now = Arc::new(Notify::new());
+    let (confirmed, was_confirmed) = watch::channel(Lsn::ZERO);
     let inputs = StatusInputs {
         durable: source.durable.clone(),
         received: Arc::clone(&received),
         reply_now: Arc::clone(&reply_now),
-        confirmed: source.confirmed.clone(),
+        confirmed,
     };
     let status_stop = CancellationToken::new();
     let every = status_interval(&control.client).await?;
@@ -261,14 +263,14 @@ async fn stream(
         budget: &budget,
         received: &received,
         reply_now: &reply_now,
-        wal_end: &source.wal_end,
+        view: &source.shared.view,
     };
     let watch = Watch {
         config: &source.config,
         client: &control.client,
         shared: &source.shared,
-        wal_end: &source.wal_end,
     };
+    let shown = show_confirmed(was_confirmed, &source.shared.view);
     // Priorities: stop, the canary, the status task (it should not end), the stream,
     // the watch.
     tokio::select! {
@@ -281,6 +283,7 @@ async fn stream(
         }),
         ended = reading.run(&mut reader) => return ended,
         ended = watch.run() => return ended,
+        () = shown => {}
     }
     // What was read stays with the lanes until they have told what they settled; the
     // status updates go on until that is durable.
@@ -290,6 +293,20 @@ async fn stream(
         debug!(error = chain(&error), "failed to confirm the last position");
     }
     Ok(())
+}
+
+/// Shows what the status updates confirm, for as long as they go on.
+async fn show_confirmed(mut confirmed: watch::Receiver<Lsn>, view: &View) {
+    loop {
+        let lsn = *confirmed.borrow_and_update();
+        if !lsn.is_zero() {
+            view.update(|shown| shown.confirmed = lsn);
+        }
+        if confirmed.changed().await.is_err() {
+            // The status task says why, in the branch that waits for it.
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// A task that ends with the session.
@@ -316,7 +333,7 @@ struct Loop<'a> {
     budget: &'a MemoryBudget,
     received: &'a AtomicU64,
     reply_now: &'a Notify,
-    wal_end: &'a watch::Sender<Lsn>,
+    view: &'a View,
 }
 
 /// What a frame leaves to be done, once it is no longer borrowed.
@@ -375,7 +392,7 @@ impl Loop<'_> {
             }
             StreamFrame::Copy(Frame::Keepalive { wal_end, reply, .. }) => {
                 self.received.fetch_max(wal_end.0, Ordering::Relaxed);
-                self.wal_end.send_replace(wal_end);
+                self.view.update(|shown| shown.wal_end = wal_end);
                 self.reading.keepalive(wal_end);
                 if reply == Reply::Now {
                     self.reply_now.notify_one();

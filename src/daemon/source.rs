@@ -60,10 +60,6 @@ pub struct Source {
     pub(super) lineage: watch::Sender<Option<Lineage>>,
     /// What is durable, and so may be confirmed.
     pub(super) durable: watch::Receiver<Lsn>,
-    /// What the last status update confirmed.
-    pub(super) confirmed: watch::Sender<Lsn>,
-    /// End of the server's WAL, by its last keepalive.
-    pub(super) wal_end: watch::Sender<Lsn>,
     /// Before the first session that streamed.
     pub(super) phase: Phase,
     pub(super) told: Told,
@@ -78,8 +74,6 @@ pub struct Parts {
     pub shared: Shared,
     pub lineage: watch::Sender<Option<Lineage>>,
     pub durable: watch::Receiver<Lsn>,
-    pub confirmed: watch::Sender<Lsn>,
-    pub wal_end: watch::Sender<Lsn>,
 }
 
 /// The tokens that end a source: first it reads no more, then it closes the stream.
@@ -98,8 +92,6 @@ impl Source {
             shared: parts.shared,
             lineage: parts.lineage,
             durable: parts.durable,
-            confirmed: parts.confirmed,
-            wal_end: parts.wal_end,
             phase: Phase::Starting,
             told: Told::default(),
         }

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
@@ -13,7 +12,6 @@ use super::session::SessionError;
 use super::slot::{publication_names, wanted};
 use crate::config::Config;
 use crate::lane::endpoint::Shared;
-use crate::lsn::Lsn;
 use crate::postgres::Client;
 use crate::postgres::preflight::{self, Report};
 use crate::postgres::publication::{self, PublicationError};
@@ -25,7 +23,6 @@ pub(super) struct Watch<'a> {
     pub config: &'a Config,
     pub client: &'a Client,
     pub shared: &'a Shared,
-    pub wal_end: &'a watch::Sender<Lsn>,
 }
 
 impl Watch<'_> {
@@ -60,9 +57,6 @@ impl Watch<'_> {
 
     fn gauges(&self, report: &Report) {
         let retained = report.slot.as_ref().and_then(|slot| slot.retained_bytes);
-        self.wal_end.send_if_modified(|wal_end| {
-            std::mem::replace(wal_end, report.server.flush_lsn) != report.server.flush_lsn
-        });
         self.shared.view.update(|shown| {
             shown.retained_bytes = retained;
             shown.wal_end = report.server.flush_lsn;

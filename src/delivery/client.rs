@@ -177,13 +177,14 @@ fn unreachable(error: &reqwest::Error) -> Unreachable {
             && io
                 .get_ref()
                 .is_some_and(|inner| inner.is::<rustls::Error>())
-            {
-                return Unreachable::Tls;
-            }
+        {
+            return Unreachable::Tls;
+        }
         if let Some(hyper) = current.downcast_ref::<hyper::Error>()
-            && (hyper.is_parse() || hyper.is_parse_too_large()) {
-                return Unreachable::Garbage;
-            }
+            && (hyper.is_parse() || hyper.is_parse_too_large())
+        {
+            return Unreachable::Garbage;
+        }
         cause = current.source();
     }
     if error.is_timeout() {

@@ -124,6 +124,7 @@ impl Endpoint {
             waiting_events: 0,
             waiting_bytes: 0,
             view_due: 0,
+            shows_nothing: true,
             retried: Retried::default(),
             running: FuturesUnordered::new(),
             arrived: Vec::new(),
@@ -141,6 +142,8 @@ struct Task {
     waiting_events: u64,
     waiting_bytes: u64,
     view_due: MonotonicMs,
+    /// The view says that nothing waits.
+    shows_nothing: bool,
     retried: Retried,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     arrived: Vec<Event>,
@@ -636,9 +639,11 @@ impl Task {
 
     fn show_waiting(&mut self) {
         let now = self.endpoint.shared.clock.now();
-        if now < self.view_due {
+        // That nothing waits any more is shown at once: no timer follows it.
+        if now < self.view_due && (self.waiting_events > 0 || self.shows_nothing) {
             return;
         }
+        self.shows_nothing = self.waiting_events == 0;
         self.view_due = now + VIEW_EVERY_MS;
         let oldest = self.endpoint.lanes.oldest_commit_time_us();
         let (events, bytes) = (self.waiting_events, self.waiting_bytes);

@@ -473,9 +473,10 @@ impl Lanes {
     /// The lane has a new first entry; a shared event counts the lanes that it heads.
     fn headed(&mut self, lane: usize) {
         if let Some(Entry::Shared(number)) = self.lanes[lane].read.front()
-            && let Some(shared) = self.shared.get_mut(number) {
-                shared.heads += 1;
-            }
+            && let Some(shared) = self.shared.get_mut(number)
+        {
+            shared.heads += 1;
+        }
     }
 
     /// Decides what a lane that is neither in flight nor waiting does next.
@@ -497,10 +498,11 @@ impl Lanes {
         self.lanes[lane].state = next;
         // The last lane that a shared event comes to head sets its leader going.
         if next == LaneState::Blocked
-            && let Some(leader) = self.leader_that_may_go(lane) {
-                self.lanes[leader].state = LaneState::Ready;
-                self.ready.push_back(leader);
-            }
+            && let Some(leader) = self.leader_that_may_go(lane)
+        {
+            self.lanes[leader].state = LaneState::Ready;
+            self.ready.push_back(leader);
+        }
     }
 
     fn next_state(&self, lane: usize, now: MonotonicMs) -> LaneState {
@@ -671,9 +673,10 @@ impl Lanes {
     fn lanes_of_head(&self, ticket: Ticket) -> Vec<usize> {
         if ticket.queue == Queue::Read
             && let Some(Entry::Shared(number)) = self.lanes[ticket.lane].read.front()
-                && let Some(shared) = self.shared.get(number) {
-                    return shared.lanes.clone();
-                }
+            && let Some(shared) = self.shared.get(number)
+        {
+            return shared.lanes.clone();
+        }
         vec![ticket.lane]
     }
 
