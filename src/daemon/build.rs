@@ -24,7 +24,7 @@ use crate::lane::inbox::Inbox;
 use crate::lane::options::Order;
 use crate::lane::state::{LaneProgress, Lanes};
 use crate::lsn::Lsn;
-use crate::mapping::{KeyUse, rules_hash};
+use crate::mapping::{EndpointMapping, KeyUse, rules_hash};
 use crate::progress::tracker::Tracker;
 use crate::store::{
     LanePosition, Progress, SlotState, StateFiles, Store, StoreCallError, StoreError, StoreHandle,
@@ -214,7 +214,7 @@ async fn build(
 
     let reading = Reading::new(Parts {
         rules: Arc::clone(&config.tables),
-        keys: key_uses(&config),
+        endpoints: endpoint_mappings(&config),
         tracker: Arc::clone(&shared.tracker),
         metrics: Arc::clone(&metrics),
         inboxes,
@@ -344,12 +344,15 @@ fn endpoint_names(config: &Config) -> Vec<Arc<str>> {
 }
 
 /// Keys are worked out only for endpoints that order by them.
-fn key_uses(config: &Config) -> Arc<[KeyUse]> {
+fn endpoint_mappings(config: &Config) -> Arc<[EndpointMapping]> {
     let endpoints = config.endpoints.iter();
     endpoints
-        .map(|endpoint| match endpoint.lanes.order {
-            Order::Key { .. } => KeyUse::Needed,
-            Order::Table | Order::Endpoint => KeyUse::NotNeeded,
+        .map(|endpoint| EndpointMapping {
+            name: Arc::clone(&endpoint.name),
+            key_use: match endpoint.lanes.order {
+                Order::Key { .. } => KeyUse::Needed,
+                Order::Table | Order::Endpoint => KeyUse::NotNeeded,
+            },
         })
         .collect()
 }

@@ -15,11 +15,11 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::change::{Change, Relation, Transaction};
-use crate::event::Event;
+use crate::event::{Event, Fate};
 use crate::lane::inbox::Inbox;
 use crate::lsn::Lsn;
 use crate::mapping::rule::TableRules;
-use crate::mapping::{KeyUse, Mapper, Outcome, SourceIdentity};
+use crate::mapping::{EndpointMapping, Mapper, Matched, ParkedEvent, Seen, SourceIdentity};
 use crate::pgoutput::value::Types;
 use crate::pgoutput::{self, DecodeError, Reader, RelationHeader, Step};
 use crate::progress::ledger::LedgerError;
@@ -59,7 +59,7 @@ pub struct Reading {
     reader: Reader,
     mapping: Mapping,
     rules: Arc<[TableRules]>,
-    keys: Arc<[KeyUse]>,
+    endpoints: Arc<[EndpointMapping]>,
     types: Types,
     tracker: Arc<Tracker>,
     inboxes: Vec<Arc<Inbox>>,
@@ -72,6 +72,19 @@ pub struct Reading {
     /// By endpoint, with room in memory taken, not in the inboxes yet.
     staged: Vec<Vec<Event>>,
     staged_count: u64,
+}
+
+/// Events of rules that failed go to their lanes with the others: they become dead
+/// letters in their turn, so that no position passes one that is not stored.
+fn take_parked(parked: Vec<ParkedEvent>, events: &mut Vec<Event>) {
+    if parked.is_empty() {
+        return;
+    }
+    events.extend(parked.into_iter().map(|parked| Event {
+        fate: Fate::DeadLetter,
+        ..parked.event
+    }));
+    events.sort_by_key(|event| (event.position, event.endpoint));
 }
 
 fn announced(header: RelationHeader<'_>, types: &Types) -> Announced {
@@ -108,7 +121,7 @@ struct Mapping {
 pub struct Parts {
     pub rules: Arc<[TableRules]>,
     /// By endpoint.
-    pub keys: Arc<[KeyUse]>,
+    pub endpoints: Arc<[EndpointMapping]>,
     pub tracker: Arc<Tracker>,
     pub metrics: Arc<Metrics>,
     /// By endpoint.
@@ -130,7 +143,7 @@ impl Reading {
                 staged_to: (Lsn::ZERO, 0),
             },
             rules: parts.rules,
-            keys: parts.keys,
+            endpoints: parts.endpoints,
             types: Types::default(),
             tracker: parts.tracker,
             staged: parts.inboxes.iter().map(|_| Vec::new()).collect(),
@@ -145,7 +158,7 @@ impl Reading {
     /// Which cluster and database the changes are of; it does not change.
     pub fn of_source(&mut self, source: SourceIdentity) {
         if self.mapping.mapper.is_none() {
-            let mapper = Mapper::new(Arc::clone(&self.rules), Arc::clone(&self.keys), source);
+            let mapper = Mapper::new(Arc::clone(&self.rules), Arc::clone(&self.endpoints), source);
             self.mapping.mapper = Some(mapper);
         }
     }
@@ -244,7 +257,7 @@ impl Reading {
             .filter_map(|column| announced.relation.column(column))
             .collect();
         if let Some(mapper) = &mut self.mapping.mapper {
-            for problem in mapper.bind(&announced.relation, &self.types) {
+            for problem in mapper.bind(&announced.relation, &self.types).problems {
                 warn!(table = %announced.relation.name, "{problem}");
             }
         }
@@ -290,21 +303,22 @@ impl Mapping {
             .counters
             .entry(change.relation.oid)
             .or_insert_with(|| ChangeCounters::new(metrics, &change.relation.name));
-        match mapped.outcome {
+        match mapped.matched {
             // A table that another config published: no rule speaks of it.
-            Outcome::Unbound => return,
-            Outcome::Filtered => {
+            Matched::Unbound => return,
+            Matched::Filtered => {
                 counters.read.inc();
                 counters.filtered.inc();
             }
-            Outcome::Matched => {
+            Matched::Matched => {
                 counters.read.inc();
                 counters.matched.inc();
             }
         }
-        if mapped.misfits > 0 {
-            counters.misfits.inc_by(u64::from(mapped.misfits));
+        if !mapped.misfit_types.is_empty() {
+            counters.misfits.inc_by(mapped.misfit_types.len() as u64);
         }
+        take_parked(mapped.parked, &mut self.events);
         for failure in &mapped.failures {
             metrics
                 .condition_failures
@@ -313,7 +327,7 @@ impl Mapping {
                     kind: failure.kind.as_str(),
                 })
                 .inc();
-            if failure.first {
+            if failure.seen == Seen::First {
                 warn!(
                     rule = %failure.rule,
                     kind = failure.kind.as_str(),

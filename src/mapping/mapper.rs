@@ -24,7 +24,7 @@ use super::report::{BindProblem, Bound, Mapped, Matched, ParkedEvent, RuleFailur
 use super::row::{Cells, RowView};
 use super::rule::{Rule, TableRules, WhenError, select};
 use crate::change::{Change, Relation};
-use crate::event::{Event, EventId, Keys, Position};
+use crate::event::{Event, EventId, Fate, Keys, Position};
 use crate::pgoutput::value::Types;
 
 /// A rendered body larger than this is not kept as a buffer.
@@ -311,6 +311,7 @@ impl Mapping<'_> {
                 },
                 last_of_change: false,
                 keys,
+                fate: Fate::Deliver,
                 commit_time_us: self.change.transaction.commit_time_us,
                 body: body.clone(),
             };
