@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use crate::change::{Operation, TableName};
 use crate::event::EndpointIndex;
+use crate::mapping::Columns;
+use crate::mapping::condition::Condition;
+use crate::mapping::payload::PayloadTemplate;
 use crate::mapping::rule::{ColumnSelection, NamePattern, Rule, TablePattern, TableRules};
 
 /// The entries of `tables:`, in the order of the file.
@@ -81,13 +84,13 @@ impl Wanted {
         let mut best: Option<(usize, usize)> = None;
         let mut tie = None;
         for (index, entry) in self.entries.iter().enumerate() {
-            if !matches(&entry.pattern, table) {
+            if !entry.pattern.matches(table) {
                 continue;
             }
             if entry.exact().is_some() {
                 return Selected::Entry(index);
             }
-            let length = literal_length(&entry.pattern);
+            let length = entry.pattern.literal_length();
             match best {
                 Some((_, longest)) if length < longest => {}
                 Some((first, longest)) if length == longest => tie = Some((first, index)),
@@ -179,14 +182,20 @@ fn rule_columns(rule: &Rule) -> Vec<String> {
 
 fn old_need(rule: &Rule) -> Option<OldNeed> {
     let has_old = matches!(rule.operation, Operation::Update | Operation::Delete);
-    let condition = rule.when.as_ref().filter(|c| c.needs_old());
-    let payload = rule.payload.as_ref().filter(|p| p.needs_old());
-    if !has_old || (condition.is_none() && payload.is_none()) {
+    let uses = || {
+        let condition = rule.when.as_ref().map(Condition::uses);
+        let payload = rule.payload.as_ref().map(PayloadTemplate::uses);
+        condition.into_iter().chain(payload)
+    };
+    let all = uses().any(|uses| uses.old == Columns::All);
+    let mut columns: Vec<String> = uses()
+        .filter(|_| !all)
+        .flat_map(|uses| uses.old.names().chain(&uses.changed))
+        .cloned()
+        .collect();
+    if !has_old || (!all && columns.is_empty()) {
         return None;
     }
-    let mut columns = Vec::new();
-    columns.extend(condition.into_iter().flat_map(|c| c.columns().to_vec()));
-    columns.extend(payload.into_iter().flat_map(|p| p.columns()));
     columns.sort_unstable();
     columns.dedup();
     Some(OldNeed {
@@ -194,41 +203,6 @@ fn old_need(rule: &Rule) -> Option<OldNeed> {
         operation: rule.operation,
         columns,
     })
-}
-
-fn matches(pattern: &TablePattern, table: &TableName) -> bool {
-    part_matches(&pattern.schema, &table.schema) && part_matches(&pattern.table, &table.table)
-}
-
-fn part_matches(pattern: &NamePattern, name: &str) -> bool {
-    let pieces = match pattern {
-        NamePattern::Exact(exact) => return exact == name,
-        NamePattern::Pieces(pieces) => pieces,
-    };
-    let Some(((first, rest), last)) = pieces.split_first().zip(pieces.last()) else {
-        return false;
-    };
-    let Some(mut left) = name.strip_prefix(first.as_str()) else {
-        return false;
-    };
-    let Some((_, middle)) = rest.split_last() else {
-        return left.is_empty();
-    };
-    for piece in middle {
-        let Some((_, after)) = left.split_once(piece.as_str()) else {
-            return false;
-        };
-        left = after;
-    }
-    left.ends_with(last.as_str())
-}
-
-fn literal_length(pattern: &TablePattern) -> usize {
-    let length = |part: &NamePattern| match part {
-        NamePattern::Exact(name) => name.len(),
-        NamePattern::Pieces(pieces) => pieces.iter().map(String::len).sum(),
-    };
-    length(&pattern.schema) + length(&pattern.table)
 }
 
 #[cfg(test)]
