@@ -27,7 +27,7 @@ use crate::change::{Change, Relation};
 use crate::event::{Event, EventId, Keys, Position};
 use crate::pgoutput::value::Types;
 
-/// A rendered body larger than this is not kept as a buffer.
+/// A body larger than this is not copied out of its buffer: it takes it along.
 const SCRATCH_BYTES_MAX: usize = 1 << 20;
 
 /// Where the changes come from.
@@ -67,7 +67,7 @@ pub struct Mapper {
 #[derive(Debug, Default)]
 struct Scratch {
     cells: Cells<'static>,
-    tail: Vec<u8>,
+    body: Vec<u8>,
     findings: Findings,
     planned: Vec<Planned>,
     /// By endpoint: events of the change so far, and where the last of them stands.
@@ -157,6 +157,7 @@ impl Mapper {
             scratch,
             keys: None,
             standard: Vec::new(),
+            tail: None,
             failed,
             mapped: Mapped::of(Matched::Filtered),
         };
@@ -173,7 +174,6 @@ impl Mapper {
 
 impl Scratch {
     fn prepare(&mut self, endpoints: usize, commit_time_us: i64) {
-        self.tail.clear();
         self.findings.clear();
         self.planned.clear();
         self.counts.clear();
@@ -193,8 +193,9 @@ struct Mapping<'m> {
     endpoints: &'m [EndpointMapping],
     scratch: &'m mut Scratch,
     keys: Option<Keys>,
-    /// Standard bodies by type.
+    /// Standard bodies by type, and what they have in common.
     standard: Vec<(Arc<str>, Bytes)>,
+    tail: Option<Bytes>,
     failed: &'m mut HashSet<(Arc<str>, FailureKind)>,
     mapped: Mapped,
 }
@@ -218,7 +219,7 @@ impl Mapping<'_> {
             Some(payload) => {
                 let mut json = Vec::new();
                 match payload.render(&self.row, &mut json, &mut self.scratch.findings) {
-                    Ok(()) => Bytes::from(json),
+                    Ok(()) => Bytes::from(json.into_boxed_slice()),
                     Err(kind) if self.failed(rule, kind, &mut parked) => {
                         self.standard(id, &bound.event_type)
                     }
@@ -256,20 +257,29 @@ impl Mapping<'_> {
         if let Some((_, body)) = self.standard.iter().find(|(made, _)| made == event_type) {
             return body.clone();
         }
-        if self.scratch.tail.is_empty() {
-            body::write_tail(
+        let mut json = std::mem::take(&mut self.scratch.body);
+        json.clear();
+        body::write_head(id, event_type, &mut json);
+        let head = json.len();
+        match &self.tail {
+            Some(tail) => json.extend_from_slice(tail),
+            None => body::write_tail(
                 self.change,
                 &self.row,
                 self.scratch.timestamp.1.as_bytes(),
                 &self.table.source,
-                &mut self.scratch.tail,
+                &mut json,
                 &mut self.scratch.findings,
-            );
+            ),
         }
-        let mut json = Vec::with_capacity(self.scratch.tail.len() + event_type.len() + 64);
-        body::write_head(id, event_type, &mut json);
-        json.extend_from_slice(&self.scratch.tail);
-        let body = Bytes::from(json);
+        let body = if json.len() > SCRATCH_BYTES_MAX {
+            Bytes::from(json.into_boxed_slice())
+        } else {
+            let body = Bytes::copy_from_slice(&json);
+            self.scratch.body = json;
+            body
+        };
+        self.tail.get_or_insert_with(|| body.slice(head..));
         self.standard.push((Arc::clone(event_type), body.clone()));
         body
     }
@@ -344,9 +354,6 @@ impl Mapping<'_> {
         mapped
             .misfit_types
             .extend(columns.map(|column| column.type_oid));
-        if scratch.tail.capacity() > SCRATCH_BYTES_MAX {
-            scratch.tail = Vec::new();
-        }
         mapped
     }
 }

@@ -14,7 +14,7 @@ use super::super::row::Side;
 use super::compile::{ConditionError, Places};
 use super::environment::IN_ORDER;
 use super::names::{self, CHANGED};
-use super::uses::{Columns, Uses};
+use super::uses::Uses;
 
 pub(super) struct Checker<'a> {
     places: Places<'a>,
@@ -69,7 +69,11 @@ impl<'a> Checker<'a> {
             Expr::List(list) => list.elements.iter_mut().for_each(|e| self.visit(e)),
             Expr::Map(map) => map.entries.iter_mut().for_each(|e| self.entry(&mut e.expr)),
             Expr::Struct(made) => {
-                let message = format!("unknown type {}{}", made.type_name, self.places.of(id));
+                let message = format!(
+                    "unknown type {}{}",
+                    made.type_name,
+                    self.places.of_call(id, &made.type_name)
+                );
                 self.problems.push(message);
             }
             Expr::Comprehension(loops) => {
@@ -108,6 +112,15 @@ impl<'a> Checker<'a> {
     }
 
     fn call(&mut self, id: u64, call: &mut CallExpr) {
+        if let (operators::INDEX | operators::OPT_INDEX, [operand, name]) =
+            (call.func_name.as_str(), &mut *call.args)
+            && let Expr::Ident(row) = &operand.expr
+            && let Some(side) = self.row(row)
+        {
+            self.uses.add_any(side);
+            self.visit(name);
+            return;
+        }
         let operator = |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.';
         if call.func_name.contains(operator) {
             call.args
@@ -115,25 +128,37 @@ impl<'a> Checker<'a> {
                 .for_each(|argument| self.visit(argument));
             return;
         }
-        // `strings.quote(x)`: the target is no value but a part of the name.
-        let qualified = match &call.target {
-            Some(target) => {
-                self.root(&target.expr).is_some() && self.is_declared(call, call.target.clone())
-            }
-            None => false,
-        };
-        let target = call.target.as_ref().map(|_| Box::new(null()));
-        if !qualified && !self.is_declared(call, target) {
-            let message = format!("unknown function {}{}", call.func_name, self.places.of(id));
-            self.problems.push(message);
-        }
+        self.function(id, call);
         self.regex(id, call);
-        if let Some(target) = call.target.as_mut().filter(|_| !qualified) {
-            self.visit(target);
-        }
         call.args
             .iter_mut()
             .for_each(|argument| self.visit(argument));
+    }
+
+    /// The function, and what it is called on.
+    fn function(&mut self, id: u64, call: &mut CallExpr) {
+        let prefix = call.target.as_ref().and_then(|t| self.prefix(&t.expr));
+        // `strings.quote(x)`: the target is no value but a part of the name.
+        if prefix.is_some() && self.is_declared(call, call.target.clone()) {
+            return;
+        }
+        let on_value = call.target.as_ref().map(|_| Box::new(null()));
+        if self.is_declared(call, on_value) {
+            if let Some(target) = &mut call.target {
+                self.visit(target);
+            }
+            return;
+        }
+        let name = match &prefix {
+            Some(prefix) => format!("{prefix}.{}", call.func_name),
+            None => call.func_name.clone(),
+        };
+        let place = self.places.of_call(id, &name);
+        self.problems
+            .push(format!("unknown function {name}{place}"));
+        if let (Some(target), None) = (&mut call.target, prefix) {
+            self.visit(target);
+        }
     }
 
     /// Whether the environment has the function; the types of its arguments are
@@ -170,7 +195,10 @@ impl<'a> Checker<'a> {
             args: vec![ided(0, Expr::Literal(literal.clone()))],
         };
         if Value::resolve_val(&ided(0, Expr::Call(probe)), &self.declared).is_err() {
-            let message = format!("invalid regular expression{}", self.places.of(id));
+            let message = format!(
+                "invalid regular expression{}",
+                self.places.of_call(id, &call.func_name)
+            );
             self.problems.push(message);
         }
     }
@@ -189,7 +217,7 @@ impl<'a> Checker<'a> {
         }
         let message = format!(
             "changed takes the name of a column in quotes{}",
-            self.places.of(id)
+            self.places.of_call(id, "changed")
         );
         self.problems.push(message);
         None
@@ -197,7 +225,7 @@ impl<'a> Checker<'a> {
 
     fn name(&mut self, id: u64, name: &str) {
         if let Some(side) = self.row(name) {
-            *self.uses.side_mut(side) = Columns::All;
+            self.uses.add_whole(side);
         } else if !self.is_known(name) {
             let message = format!(
                 "unknown name {name}{}, expected new, old, operation, schema or table",
@@ -214,14 +242,15 @@ impl<'a> Checker<'a> {
             || Value::resolve_val(&ided(0, Expr::Ident(name.to_owned())), &self.declared).is_ok()
     }
 
-    /// The first name of `a.b.c`, when it is no variable.
-    fn root<'e>(&self, mut expr: &'e Expr) -> Option<&'e str> {
-        while let Expr::Select(select) = expr {
-            expr = &select.operand.expr;
-        }
+    /// `a.b.c`, when `a` is no variable.
+    fn prefix(&self, expr: &Expr) -> Option<String> {
         match expr {
             Expr::Ident(name) if !names::VARIABLES.contains(&&**name) && !self.shadows(name) => {
-                Some(name)
+                Some(name.clone())
+            }
+            Expr::Select(select) if !select.test => {
+                let prefix = self.prefix(&select.operand.expr)?;
+                Some(format!("{prefix}.{}", select.field))
             }
             _ => None,
         }
