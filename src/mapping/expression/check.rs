@@ -3,9 +3,7 @@
 //! It rewrites two things: `changed("c")` becomes a field of a row of its own,
 //! and what a comprehension iterates over is put in order first.
 
-use cel::common::ast::{
-    CallExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, SelectExpr, operators,
-};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 use cel::objects::Value;
 use cel::{Context, Env, ExecutionError};
 use std::sync::Arc;
@@ -14,6 +12,7 @@ use super::super::row::Side;
 use super::compile::{ConditionError, Places};
 use super::environment::IN_ORDER;
 use super::names::{self, CHANGED};
+use super::tree::{field_of, ided, null};
 use super::uses::Uses;
 
 pub(super) struct Checker<'a> {
@@ -170,7 +169,7 @@ impl<'a> Checker<'a> {
             args: call.args.iter().map(|_| null()).collect(),
         };
         !matches!(
-            Value::resolve_val(&ided(0, Expr::Call(probe)), &self.declared),
+            Value::resolve(&ided(0, Expr::Call(probe)), &self.declared),
             Err(ExecutionError::UndeclaredReference(_))
         )
     }
@@ -194,7 +193,7 @@ impl<'a> Checker<'a> {
             target: Some(Box::new(ided(0, empty))),
             args: vec![ided(0, Expr::Literal(literal.clone()))],
         };
-        if Value::resolve_val(&ided(0, Expr::Call(probe)), &self.declared).is_err() {
+        if Value::resolve(&ided(0, Expr::Call(probe)), &self.declared).is_err() {
             let message = format!(
                 "invalid regular expression{}",
                 self.places.of_call(id, &call.func_name)
@@ -239,7 +238,7 @@ impl<'a> Checker<'a> {
         let plain = name.strip_prefix('.').unwrap_or(name);
         self.shadows(name)
             || names::VARIABLES.contains(&plain)
-            || Value::resolve_val(&ided(0, Expr::Ident(name.to_owned())), &self.declared).is_ok()
+            || Value::resolve(&ided(0, Expr::Ident(name.to_owned())), &self.declared).is_ok()
     }
 
     /// `a.b.c`, when `a` is no variable.
@@ -285,64 +284,4 @@ impl<'a> Checker<'a> {
     fn shadows(&self, name: &str) -> bool {
         self.scope.iter().any(|variable| variable == name)
     }
-}
-
-/// Operand, name, and whether it is only asked for.
-fn field_of(expr: &Expr) -> Option<(&Expr, &str, bool)> {
-    match expr {
-        Expr::Select(select) => Some((&select.operand.expr, &select.field, select.test)),
-        Expr::Call(call) => match (call.func_name.as_str(), &*call.args) {
-            (
-                operator @ (operators::INDEX | operators::OPT_INDEX | operators::OPT_SELECT),
-                [
-                    operand,
-                    IdedExpr {
-                        expr: Expr::Literal(LiteralValue::String(name)),
-                        ..
-                    },
-                ],
-            ) => Some((&operand.expr, name.inner(), operator != operators::INDEX)),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The nodes right below.
-pub(super) fn children(expr: &Expr) -> Vec<&IdedExpr> {
-    match expr {
-        Expr::Call(call) => call
-            .target
-            .as_deref()
-            .into_iter()
-            .chain(&call.args)
-            .collect(),
-        Expr::Comprehension(loops) => vec![
-            &loops.iter_range,
-            &loops.accu_init,
-            &loops.loop_cond,
-            &loops.loop_step,
-            &loops.result,
-        ],
-        Expr::List(list) => list.elements.iter().collect(),
-        Expr::Map(map) => map.entries.iter().flat_map(entry).collect(),
-        Expr::Struct(made) => made.entries.iter().flat_map(entry).collect(),
-        Expr::Select(select) => vec![&select.operand],
-        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
-    }
-}
-
-fn entry(entry: &IdedEntryExpr) -> Vec<&IdedExpr> {
-    match &entry.expr {
-        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
-        EntryExpr::StructField(field) => vec![&field.value],
-    }
-}
-
-fn ided(id: u64, expr: Expr) -> IdedExpr {
-    IdedExpr { id, expr }
-}
-
-fn null() -> IdedExpr {
-    ided(0, Expr::Literal(LiteralValue::Null))
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use cel::common::ast::SourceInfo;
 use cel::{Env, IdedExpr, ParseErrors};
 
-use super::check::{Checker, children};
+use super::check::Checker;
 use super::environment::environment;
 use super::path::Path;
+use super::tree::children;
 use super::uses::Uses;
 
 /// The parser recurses over long chains: this keeps it within a small stack.
@@ -42,7 +43,7 @@ impl Expression {
                 "an expression cannot be longer than {SOURCE_BYTES_MAX} bytes"
             )));
         }
-        // The parser is generated code that has been seen to panic on odd input.
+        // No panic of the parser is known, but much of it is generated.
         catch_unwind(AssertUnwindSafe(|| parse_and_check(source)))
             .unwrap_or_else(|_| Err(fails("the expression cannot be parsed")))
     }

@@ -111,6 +111,18 @@ fn json_that_is_nested_too_deep_fails_and_does_not_overflow_the_stack() {
     );
 }
 
+#[test]
+fn under_full_identity_an_old_row_that_is_missing_is_not_made_up() {
+    let bench = Bench::orders().full_identity();
+    let given = update(Old::None, &ROW);
+    for condition in ["old.id == 7", "changed('id')"] {
+        assert_eq!(
+            bench.evaluate(condition, given),
+            Err(FailureKind::OldUnknown)
+        );
+    }
+}
+
 fn insert_doc(doc: &str) -> [Value<'_>; 2] {
     [t("1"), t(doc)]
 }

@@ -1,6 +1,7 @@
 //! What is no condition, and what it says.
 
 use super::super::condition::Condition;
+use super::bench::{Bench, TRUNCATE, insert, oid, t};
 
 fn says(source: &str) -> String {
     match Condition::compile(source) {
@@ -150,7 +151,19 @@ fn long_and_deep_sources_are_refused_within_a_small_stack() {
         for source in cases {
             assert!(Condition::compile(&source).is_err(), "{source:.20}");
         }
-        assert!(Condition::compile(&chain(150)).is_ok());
+        let deepest = format!("{} == 199", chain(198));
+        assert_eq!(Bench::orders().evaluate(&deepest, TRUNCATE), Ok(true));
+        for (open, close) in [("[1].all(x,", ")"), ("!(", ")"), ("false?true:(", ")")] {
+            let nested = format!("{}true{}", open.repeat(60), close.repeat(60));
+            if Condition::compile(&nested).is_ok() {
+                assert_eq!(Bench::orders().evaluate(&nested, TRUNCATE), Ok(true));
+            }
+        }
+        let bench = Bench::table(&[("id", oid::INT8), ("doc", oid::JSON)]);
+        let deep = format!("{}1{}", "[".repeat(120), "]".repeat(120));
+        let row = [t("1"), t(&deep)];
+        let whole = bench.render("{{ [new.doc] }}", insert(&row));
+        assert_eq!(whole, Ok(format!("[{deep}]")));
         let many = format!("new.a in [{}1]", "1,".repeat(1000));
         assert!(Condition::compile(&many).is_ok());
     });
@@ -159,8 +172,7 @@ fn long_and_deep_sources_are_refused_within_a_small_stack() {
 
 mod at_random {
     use super::super::super::payload::{PayloadTemplate, Template};
-    use super::super::bench::{Bench, insert, t};
-    use super::Condition;
+    use super::{Bench, Condition, insert, t};
     use proptest::prelude::*;
 
     fn pieces() -> impl Strategy<Value = String> {
