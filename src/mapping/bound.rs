@@ -138,14 +138,14 @@ fn named_columns(entry: &TableRules, plan: &TablePlan, problems: &mut Vec<BindPr
     match &entry.columns {
         ColumnSelection::All => {}
         ColumnSelection::Include(names) => {
-            missing(format!("tables.{table}.columns.include"), names)
+            missing(format!("tables.\"{table}\".columns.include"), names)
         }
         ColumnSelection::Exclude(names) => {
-            missing(format!("tables.{table}.columns.exclude"), names)
+            missing(format!("tables.\"{table}\".columns.exclude"), names)
         }
     }
     if let Some(names) = &entry.key {
-        missing(format!("tables.{table}.key"), names);
+        missing(format!("tables.\"{table}\".key"), names);
     }
     for rule in &entry.rules {
         if let Some(condition) = &rule.when {

@@ -1,6 +1,6 @@
 //! Conditions: CEL over `new`, `old`, `operation`, `schema`, `table` and `changed("column")`.
 
-use cel::common::types::CelBool;
+use cel::objects::Value;
 
 use super::expression::{Expression, Uses};
 use super::failure::FailureKind;
@@ -48,11 +48,9 @@ impl Condition {
     }
 
     pub fn evaluate(&self, row: &RowView<'_>) -> Result<bool, FailureKind> {
-        self.expression.evaluate(row, |value| {
-            value
-                .downcast_ref::<CelBool>()
-                .map(|bool| *bool.inner())
-                .ok_or(FailureKind::NotBoolean)
-        })
+        match self.expression.evaluate(row)? {
+            Value::Bool(matches) => Ok(matches),
+            _ => Err(FailureKind::NotBoolean),
+        }
     }
 }

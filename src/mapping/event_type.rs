@@ -159,7 +159,23 @@ mod tests {
             ]
             .map(|text| format!("{text:?}: {}", says(text)))
             .join("\n"),
-            @""
+            @r#"
+            "": an event type cannot be empty
+            ".": an event type cannot begin or end with a full stop, nor have two side by side
+            "order.": an event type cannot begin or end with a full stop, nor have two side by side
+            ".order": an event type cannot begin or end with a full stop, nor have two side by side
+            "order..paid": an event type cannot begin or end with a full stop, nor have two side by side
+            "{table}..x": an event type cannot begin or end with a full stop, nor have two side by side
+            "order-paid": an event type cannot contain '-', only letters A to Z and a to z, digits, underscores and full stops
+            "order paid": an event type cannot contain ' ', only letters A to Z and a to z, digits, underscores and full stops
+            "größe": an event type cannot contain 'ö', only letters A to Z and a to z, digits, underscores and full stops
+            "order.paid\n": an event type cannot contain '\n', only letters A to Z and a to z, digits, underscores and full stops
+            "{Table}": unknown placeholder {Table}, expected {schema}, {table} or {operation}
+            "{}": unknown placeholder {}, expected {schema}, {table} or {operation}
+            "{table": a placeholder is not closed, expected {schema}, {table} or {operation}
+            "a}b": an event type cannot contain '}', only letters A to Z and a to z, digits, underscores and full stops
+            "{{table}}": unknown placeholder {{table}, expected {schema}, {table} or {operation}
+            "#
         );
         assert_eq!(
             TypeTemplate::parse(&"a".repeat(257)),

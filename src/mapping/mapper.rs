@@ -12,23 +12,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::body;
-use super::bound::{BoundRule, BoundTable};
+use super::bound::BoundTable;
 use super::failure::FailureKind;
-use super::findings::Findings;
-use super::id::event_id;
-use super::keys::keys;
-use super::report::{BindProblem, Bound, Mapped, Matched, ParkedEvent, RuleFailure, Seen};
-use super::row::{Cells, RowView};
-use super::rule::{Rule, TableRules, WhenError, select};
+use super::making::{Around, Making, Scratch};
+use super::report::{BindProblem, Bound, Mapped, Matched};
+use super::row::Cells;
+use super::rule::{TableRules, select};
 use crate::change::{Change, Relation};
-use crate::event::{Event, EventId, Fate, Keys, Position};
+use crate::event::Event;
 use crate::pgoutput::value::Types;
-
-/// A rendered body larger than this is not kept as a buffer.
-const SCRATCH_BYTES_MAX: usize = 1 << 20;
 
 /// Where the changes come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,26 +55,6 @@ pub struct Mapper {
     scratch: Scratch,
 }
 
-/// Kept from change to change.
-#[derive(Debug, Default)]
-struct Scratch {
-    cells: Cells<'static>,
-    tail: Vec<u8>,
-    findings: Findings,
-    planned: Vec<Planned>,
-    /// By endpoint: events of the change so far, and where the last of them stands.
-    counts: Vec<(u32, usize)>,
-    /// The commit time last rendered.
-    timestamp: (i64, String),
-}
-
-/// An event that is not numbered yet.
-#[derive(Debug)]
-struct Planned {
-    event: Event,
-    parked: Option<(Arc<str>, FailureKind)>,
-}
-
 impl Mapper {
     pub fn new(
         rules: Arc<[TableRules]>,
@@ -95,10 +67,7 @@ impl Mapper {
             source,
             tables: HashMap::new(),
             failed: HashSet::new(),
-            scratch: Scratch {
-                timestamp: (0, body::timestamp(0)),
-                ..Scratch::default()
-            },
+            scratch: Scratch::default(),
         }
     }
 
@@ -147,207 +116,20 @@ impl Mapper {
             return Mapped::of(Matched::Filtered);
         };
         let cells = Cells::of(change, std::mem::take(&mut scratch.cells));
-        scratch.prepare(endpoints.len(), change.transaction.commit_time_us);
-        let mut mapping = Mapping {
-            change,
-            table,
-            row: RowView::new(&table.plan, change, &cells),
-            system_identifier: source.system_identifier,
+        let around = Around {
+            source,
             endpoints,
-            scratch,
-            keys: None,
-            standard: Vec::new(),
             failed,
-            mapped: Mapped::of(Matched::Filtered),
+            scratch,
         };
+        let mut making = Making::new(change, table, &cells, around);
         for bound in bound_rules {
             if let Some(rule) = entry.rules.get(bound.place) {
-                mapping.rule(rule, bound);
+                making.rule(rule, bound);
             }
         }
-        let mapped = mapping.finish(events);
+        let mapped = making.finish(events);
         scratch.cells = cells.emptied();
-        mapped
-    }
-}
-
-impl Scratch {
-    fn prepare(&mut self, endpoints: usize, commit_time_us: i64) {
-        self.tail.clear();
-        self.findings.clear();
-        self.planned.clear();
-        self.counts.clear();
-        self.counts.resize(endpoints, (0, 0));
-        if self.timestamp.0 != commit_time_us {
-            self.timestamp = (commit_time_us, body::timestamp(commit_time_us));
-        }
-    }
-}
-
-/// One change on its way to events.
-struct Mapping<'m> {
-    change: &'m Change<'m>,
-    table: &'m BoundTable,
-    row: RowView<'m>,
-    system_identifier: u64,
-    endpoints: &'m [EndpointMapping],
-    scratch: &'m mut Scratch,
-    keys: Option<Keys>,
-    /// Standard bodies by type.
-    standard: Vec<(Arc<str>, Bytes)>,
-    failed: &'m mut HashSet<(Arc<str>, FailureKind)>,
-    mapped: Mapped,
-}
-
-impl Mapping<'_> {
-    fn rule(&mut self, rule: &Rule, bound: &BoundRule) {
-        let mut parked = None;
-        let matches = match &rule.when {
-            None => true,
-            Some(condition) => match condition.evaluate(&self.row) {
-                Ok(matches) => matches,
-                Err(kind) => self.failed(rule, kind, &mut parked),
-            },
-        };
-        if !matches || bound.endpoints.is_empty() {
-            return;
-        }
-        let id = event_id(self.system_identifier, self.change, &bound.event_type);
-        let body = match &rule.payload {
-            None => self.standard(id, &bound.event_type),
-            Some(payload) => {
-                let mut json = Vec::new();
-                match payload.render(&self.row, &mut json, &mut self.scratch.findings) {
-                    Ok(()) => Bytes::from(json),
-                    Err(kind) if self.failed(rule, kind, &mut parked) => {
-                        self.standard(id, &bound.event_type)
-                    }
-                    Err(_) => return,
-                }
-            }
-        };
-        self.plan(
-            bound,
-            id,
-            &body,
-            parked.map(|kind| (Arc::clone(&rule.name), kind)),
-        );
-    }
-
-    /// Notes a failure; whether an event is made in spite of it.
-    fn failed(&mut self, rule: &Rule, kind: FailureKind, parked: &mut Option<FailureKind>) -> bool {
-        let first = self.failed.insert((Arc::clone(&rule.name), kind));
-        self.mapped.failures.push(RuleFailure {
-            rule: Arc::clone(&rule.name),
-            kind,
-            seen: if first { Seen::First } else { Seen::Again },
-        });
-        match rule.when_error {
-            WhenError::Skip => false,
-            WhenError::Emit => true,
-            WhenError::DeadLetter => {
-                parked.get_or_insert(kind);
-                true
-            }
-        }
-    }
-
-    fn standard(&mut self, id: EventId, event_type: &Arc<str>) -> Bytes {
-        if let Some((_, body)) = self.standard.iter().find(|(made, _)| made == event_type) {
-            return body.clone();
-        }
-        if self.scratch.tail.is_empty() {
-            body::write_tail(
-                self.change,
-                &self.row,
-                self.scratch.timestamp.1.as_bytes(),
-                &self.table.source,
-                &mut self.scratch.tail,
-                &mut self.scratch.findings,
-            );
-        }
-        let mut json = Vec::with_capacity(self.scratch.tail.len() + event_type.len() + 64);
-        body::write_head(id, event_type, &mut json);
-        json.extend_from_slice(&self.scratch.tail);
-        let body = Bytes::from(json);
-        self.standard.push((Arc::clone(event_type), body.clone()));
-        body
-    }
-
-    fn plan(
-        &mut self,
-        bound: &BoundRule,
-        id: EventId,
-        body: &Bytes,
-        parked: Option<(Arc<str>, FailureKind)>,
-    ) {
-        for endpoint in &bound.endpoints {
-            let Some(known) = self.endpoints.get(endpoint.0) else {
-                continue;
-            };
-            let keys = match known.key_use {
-                KeyUse::NotNeeded => Keys::All,
-                KeyUse::Needed => {
-                    let (row, key) = (&self.row, &self.table.key);
-                    *self.keys.get_or_insert_with(|| keys(row, key))
-                }
-            };
-            let place = self.scratch.planned.len();
-            let mut n = 0;
-            if let Some(count) = self.scratch.counts.get_mut(endpoint.0) {
-                n = count.0;
-                *count = (n + 1, place);
-            }
-            let event = Event {
-                id,
-                endpoint: *endpoint,
-                event_type: Arc::clone(&bound.event_type),
-                table: Arc::clone(&self.table.plan.name),
-                operation: self.change.operation,
-                position: Position {
-                    lsn: self.change.transaction.commit_lsn,
-                    ordinal: self.change.ordinal,
-                    n,
-                },
-                last_of_change: false,
-                keys,
-                fate: Fate::Deliver,
-                commit_time_us: self.change.transaction.commit_time_us,
-                body: body.clone(),
-            };
-            self.scratch.planned.push(Planned {
-                event,
-                parked: parked.clone(),
-            });
-        }
-    }
-
-    fn finish(self, events: &mut Vec<Event>) -> Mapped {
-        let (mut mapped, scratch) = (self.mapped, self.scratch);
-        if !scratch.planned.is_empty() {
-            mapped.matched = Matched::Matched;
-        }
-        for (place, planned) in scratch.planned.drain(..).enumerate() {
-            let mut event = planned.event;
-            let count = scratch.counts.get(event.endpoint.0);
-            event.last_of_change = count.is_some_and(|(_, last)| *last == place);
-            match planned.parked {
-                None => events.push(event),
-                Some((rule, kind)) => mapped.parked.push(ParkedEvent { event, rule, kind }),
-            }
-        }
-        let misfits = &mut scratch.findings.misfits;
-        misfits.sort_unstable();
-        misfits.dedup();
-        let columns = misfits
-            .iter()
-            .filter_map(|at| self.table.plan.columns.get(*at));
-        mapped
-            .misfit_types
-            .extend(columns.map(|column| column.type_oid));
-        if scratch.tail.capacity() > SCRATCH_BYTES_MAX {
-            scratch.tail = Vec::new();
-        }
         mapped
     }
 }

@@ -27,6 +27,7 @@ mod id;
 mod keys;
 
 mod bound;
+mod making;
 mod mapper;
 mod report;
 

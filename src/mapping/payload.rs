@@ -252,7 +252,7 @@ impl Renderer<'_> {
     fn value(&mut self, expression: &Expression, json: &mut Vec<u8>) -> Result<(), FailureKind> {
         match expression.path() {
             Some(path) => self.path(path, json),
-            None => expression.evaluate(self.row, |value| write_json(value, json)),
+            None => write_json(&expression.evaluate(self.row)?, json),
         }
     }
 

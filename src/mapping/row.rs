@@ -7,7 +7,7 @@
 
 use super::failure::FailureKind;
 use super::plan::TablePlan;
-use crate::change::{Change, OldTuple, Operation, Value};
+use crate::change::{Change, OldTuple, Operation, ReplicaIdentity, Value};
 
 /// A value that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub struct RowView<'a> {
 
 impl<'a> RowView<'a> {
     pub fn new(table: &'a TablePlan, change: &Change<'_>, cells: &'a Cells<'a>) -> Self {
+        // Under FULL every column is marked, and an old row always comes.
+        let identity = change.relation.identity;
         RowView {
             table,
             operation: change.operation,
@@ -81,7 +83,7 @@ impl<'a> RowView<'a> {
             old: match (&change.old, change.operation) {
                 (Some(OldTuple::Full(_)), _) => Old::Full(&cells.old),
                 (Some(OldTuple::Key(_)), _) => Old::Key(&cells.old),
-                (None, Operation::Update) => Old::SameKey,
+                (None, Operation::Update) if identity != ReplicaIdentity::Full => Old::SameKey,
                 (None, _) => Old::None,
             },
         }

@@ -3,9 +3,7 @@
 //! It rewrites two things: `changed("c")` becomes a field of a row of its own,
 //! and what a comprehension iterates over is put in order first.
 
-use cel::common::ast::{
-    CallExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, SelectExpr, operators,
-};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 use cel::objects::Value;
 use cel::{Context, Env, ExecutionError};
 use std::sync::Arc;
@@ -14,7 +12,8 @@ use super::super::row::Side;
 use super::compile::{ConditionError, Places};
 use super::environment::IN_ORDER;
 use super::names::{self, CHANGED};
-use super::uses::{Columns, Uses};
+use super::tree::{field_of, ided, null};
+use super::uses::Uses;
 
 pub(super) struct Checker<'a> {
     places: Places<'a>,
@@ -69,7 +68,11 @@ impl<'a> Checker<'a> {
             Expr::List(list) => list.elements.iter_mut().for_each(|e| self.visit(e)),
             Expr::Map(map) => map.entries.iter_mut().for_each(|e| self.entry(&mut e.expr)),
             Expr::Struct(made) => {
-                let message = format!("unknown type {}{}", made.type_name, self.places.of(id));
+                let message = format!(
+                    "unknown type {}{}",
+                    made.type_name,
+                    self.places.of_call(id, &made.type_name)
+                );
                 self.problems.push(message);
             }
             Expr::Comprehension(loops) => {
@@ -108,6 +111,15 @@ impl<'a> Checker<'a> {
     }
 
     fn call(&mut self, id: u64, call: &mut CallExpr) {
+        if let (operators::INDEX | operators::OPT_INDEX, [operand, name]) =
+            (call.func_name.as_str(), &mut *call.args)
+            && let Expr::Ident(row) = &operand.expr
+            && let Some(side) = self.row(row)
+        {
+            self.uses.add_any(side);
+            self.visit(name);
+            return;
+        }
         let operator = |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.';
         if call.func_name.contains(operator) {
             call.args
@@ -115,25 +127,37 @@ impl<'a> Checker<'a> {
                 .for_each(|argument| self.visit(argument));
             return;
         }
-        // `strings.quote(x)`: the target is no value but a part of the name.
-        let qualified = match &call.target {
-            Some(target) => {
-                self.root(&target.expr).is_some() && self.is_declared(call, call.target.clone())
-            }
-            None => false,
-        };
-        let target = call.target.as_ref().map(|_| Box::new(null()));
-        if !qualified && !self.is_declared(call, target) {
-            let message = format!("unknown function {}{}", call.func_name, self.places.of(id));
-            self.problems.push(message);
-        }
+        self.function(id, call);
         self.regex(id, call);
-        if let Some(target) = call.target.as_mut().filter(|_| !qualified) {
-            self.visit(target);
-        }
         call.args
             .iter_mut()
             .for_each(|argument| self.visit(argument));
+    }
+
+    /// The function, and what it is called on.
+    fn function(&mut self, id: u64, call: &mut CallExpr) {
+        let prefix = call.target.as_ref().and_then(|t| self.prefix(&t.expr));
+        // `strings.quote(x)`: the target is no value but a part of the name.
+        if prefix.is_some() && self.is_declared(call, call.target.clone()) {
+            return;
+        }
+        let on_value = call.target.as_ref().map(|_| Box::new(null()));
+        if self.is_declared(call, on_value) {
+            if let Some(target) = &mut call.target {
+                self.visit(target);
+            }
+            return;
+        }
+        let name = match &prefix {
+            Some(prefix) => format!("{prefix}.{}", call.func_name),
+            None => call.func_name.clone(),
+        };
+        let place = self.places.of_call(id, &name);
+        self.problems
+            .push(format!("unknown function {name}{place}"));
+        if let (Some(target), None) = (&mut call.target, prefix) {
+            self.visit(target);
+        }
     }
 
     /// Whether the environment has the function; the types of its arguments are
@@ -145,7 +169,7 @@ impl<'a> Checker<'a> {
             args: call.args.iter().map(|_| null()).collect(),
         };
         !matches!(
-            Value::resolve_val(&ided(0, Expr::Call(probe)), &self.declared),
+            Value::resolve(&ided(0, Expr::Call(probe)), &self.declared),
             Err(ExecutionError::UndeclaredReference(_))
         )
     }
@@ -169,8 +193,11 @@ impl<'a> Checker<'a> {
             target: Some(Box::new(ided(0, empty))),
             args: vec![ided(0, Expr::Literal(literal.clone()))],
         };
-        if Value::resolve_val(&ided(0, Expr::Call(probe)), &self.declared).is_err() {
-            let message = format!("invalid regular expression{}", self.places.of(id));
+        if Value::resolve(&ided(0, Expr::Call(probe)), &self.declared).is_err() {
+            let message = format!(
+                "invalid regular expression{}",
+                self.places.of_call(id, &call.func_name)
+            );
             self.problems.push(message);
         }
     }
@@ -189,7 +216,7 @@ impl<'a> Checker<'a> {
         }
         let message = format!(
             "changed takes the name of a column in quotes{}",
-            self.places.of(id)
+            self.places.of_call(id, "changed")
         );
         self.problems.push(message);
         None
@@ -197,7 +224,7 @@ impl<'a> Checker<'a> {
 
     fn name(&mut self, id: u64, name: &str) {
         if let Some(side) = self.row(name) {
-            *self.uses.side_mut(side) = Columns::All;
+            self.uses.add_whole(side);
         } else if !self.is_known(name) {
             let message = format!(
                 "unknown name {name}{}, expected new, old, operation, schema or table",
@@ -211,17 +238,18 @@ impl<'a> Checker<'a> {
         let plain = name.strip_prefix('.').unwrap_or(name);
         self.shadows(name)
             || names::VARIABLES.contains(&plain)
-            || Value::resolve_val(&ided(0, Expr::Ident(name.to_owned())), &self.declared).is_ok()
+            || Value::resolve(&ided(0, Expr::Ident(name.to_owned())), &self.declared).is_ok()
     }
 
-    /// The first name of `a.b.c`, when it is no variable.
-    fn root<'e>(&self, mut expr: &'e Expr) -> Option<&'e str> {
-        while let Expr::Select(select) = expr {
-            expr = &select.operand.expr;
-        }
+    /// `a.b.c`, when `a` is no variable.
+    fn prefix(&self, expr: &Expr) -> Option<String> {
         match expr {
             Expr::Ident(name) if !names::VARIABLES.contains(&&**name) && !self.shadows(name) => {
-                Some(name)
+                Some(name.clone())
+            }
+            Expr::Select(select) if !select.test => {
+                let prefix = self.prefix(&select.operand.expr)?;
+                Some(format!("{prefix}.{}", select.field))
             }
             _ => None,
         }
@@ -256,64 +284,4 @@ impl<'a> Checker<'a> {
     fn shadows(&self, name: &str) -> bool {
         self.scope.iter().any(|variable| variable == name)
     }
-}
-
-/// Operand, name, and whether it is only asked for.
-fn field_of(expr: &Expr) -> Option<(&Expr, &str, bool)> {
-    match expr {
-        Expr::Select(select) => Some((&select.operand.expr, &select.field, select.test)),
-        Expr::Call(call) => match (call.func_name.as_str(), &*call.args) {
-            (
-                operator @ (operators::INDEX | operators::OPT_INDEX | operators::OPT_SELECT),
-                [
-                    operand,
-                    IdedExpr {
-                        expr: Expr::Literal(LiteralValue::String(name)),
-                        ..
-                    },
-                ],
-            ) => Some((&operand.expr, name.inner(), operator != operators::INDEX)),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The nodes right below.
-pub(super) fn children(expr: &Expr) -> Vec<&IdedExpr> {
-    match expr {
-        Expr::Call(call) => call
-            .target
-            .as_deref()
-            .into_iter()
-            .chain(&call.args)
-            .collect(),
-        Expr::Comprehension(loops) => vec![
-            &loops.iter_range,
-            &loops.accu_init,
-            &loops.loop_cond,
-            &loops.loop_step,
-            &loops.result,
-        ],
-        Expr::List(list) => list.elements.iter().collect(),
-        Expr::Map(map) => map.entries.iter().flat_map(entry).collect(),
-        Expr::Struct(made) => made.entries.iter().flat_map(entry).collect(),
-        Expr::Select(select) => vec![&select.operand],
-        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Vec::new(),
-    }
-}
-
-fn entry(entry: &IdedEntryExpr) -> Vec<&IdedExpr> {
-    match &entry.expr {
-        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
-        EntryExpr::StructField(field) => vec![&field.value],
-    }
-}
-
-fn ided(id: u64, expr: Expr) -> IdedExpr {
-    IdedExpr { id, expr }
-}
-
-fn null() -> IdedExpr {
-    ided(0, Expr::Literal(LiteralValue::Null))
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use cel::common::ast::SourceInfo;
 use cel::{Env, IdedExpr, ParseErrors};
 
-use super::check::{Checker, children};
+use super::check::Checker;
 use super::environment::environment;
 use super::path::Path;
+use super::tree::children;
 use super::uses::Uses;
 
 /// The parser recurses over long chains: this keeps it within a small stack.
@@ -42,7 +43,7 @@ impl Expression {
                 "an expression cannot be longer than {SOURCE_BYTES_MAX} bytes"
             )));
         }
-        // The parser is generated code that has been seen to panic on odd input.
+        // No panic of the parser is known, but much of it is generated.
         catch_unwind(AssertUnwindSafe(|| parse_and_check(source)))
             .unwrap_or_else(|_| Err(fails("the expression cannot be parsed")))
     }
@@ -100,10 +101,16 @@ pub(super) struct Places<'a> {
 impl Places<'_> {
     /// ` at column 7`, or nothing when it is not known.
     pub fn of(&self, node: u64) -> String {
+        self.of_call(node, "")
+    }
+
+    /// A call's own place is that of its bracket: that of the function's name.
+    pub fn of_call(&self, node: u64, function: &str) -> String {
         let Some((start, _)) = self.places.offset_for(node) else {
             return String::new();
         };
         let start = usize::try_from(start).unwrap_or(usize::MAX);
+        let start = start.saturating_sub(function.chars().count());
         let (mut line, mut column) = (1, 1);
         for c in self.source.chars().take(start) {
             (line, column) = if c == '\n' {
@@ -129,17 +136,7 @@ fn syntax_error(errors: &ParseErrors, source: &str) -> ConditionError {
     let Some(error) = errors.errors.first() else {
         return fails("the expression cannot be parsed");
     };
-    let message = error.msg.strip_prefix("Syntax error: ");
-    let message = message.unwrap_or(&error.msg);
-    // What could have come instead is a list of all tokens there are.
-    let message = message.split(" expecting ").next().unwrap_or(message);
-    let message = if message.contains("Recursion limit") {
-        "nested too deeply".to_owned()
-    } else if message.contains("'<EOF>'") {
-        "the expression ends too early".to_owned()
-    } else {
-        lower_first(message)
-    };
+    let message = reworded(&error.msg);
     match (usize::try_from(error.pos.0), usize::try_from(error.pos.1)) {
         (Ok(line @ 1..), Ok(column @ 1..)) => {
             ConditionError(format!("{message}{}", at(source, line, column)))
@@ -148,11 +145,35 @@ fn syntax_error(errors: &ParseErrors, source: &str) -> ConditionError {
     }
 }
 
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
+/// The parser's message in our words, without what only its authors can read: lists
+/// of all tokens that there are, and its own structures.
+fn reworded(message: &str) -> String {
+    if message.contains("Recursion limit") {
+        return "nested too deeply".to_owned();
+    }
+    if message.contains("'<EOF>'") {
+        return "the expression ends too early".to_owned();
+    }
+    if message == "invalid argument to has() macro" {
+        return "has takes a field, as in has(new.column)".to_owned();
+    }
+    let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
+    let message = message.split(" expecting ").next().unwrap_or(message);
+    for known in [
+        "token recognition error at: ",
+        "extraneous input ",
+        "mismatched input ",
+        "no viable alternative at input ",
+    ] {
+        if let Some(found) = message.strip_prefix(known) {
+            return format!("unexpected {found}");
+        }
+    }
+    let message = message.split(": Invalid").next().unwrap_or(message);
+    let mut chars = message.chars();
     match chars.next() {
         Some(first) => first.to_lowercase().chain(chars).collect(),
-        None => String::new(),
+        None => "the expression cannot be parsed".to_owned(),
     }
 }
 

@@ -16,6 +16,7 @@ mod environment;
 
 mod check;
 mod compile;
+mod tree;
 mod uses;
 
 mod decode;

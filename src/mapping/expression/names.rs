@@ -11,7 +11,7 @@ use cel::context::VariableResolver;
 use super::super::failure::FailureKind;
 use super::super::row::{RowView, Side};
 use super::decode::decode;
-use super::uses::{Columns, Uses};
+use super::uses::Uses;
 
 pub(super) const VARIABLES: [&str; 5] = ["new", "old", "operation", "schema", "table"];
 /// What `changed("c")` becomes a field of.
@@ -46,8 +46,8 @@ enum Row<'r> {
 impl<'r> Names<'r> {
     pub fn new(row: &'r RowView<'r>, uses: &Uses) -> Result<Self, FailureKind> {
         Ok(Names {
-            new: bind(row, Side::New, &uses.new)?,
-            old: bind(row, Side::Old, &uses.old)?,
+            new: bind(row, Side::New, uses)?,
+            old: bind(row, Side::Old, uses)?,
             changed: Field {
                 row,
                 what: What::Changed,
@@ -79,14 +79,14 @@ impl VariableResolver for Names<'_> {
     }
 }
 
-fn bind<'r>(row: &'r RowView<'r>, side: Side, columns: &Columns) -> Result<Row<'r>, FailureKind> {
-    match columns {
-        Columns::Named(_) => Ok(Row::Fields(Field {
-            row,
-            what: What::Value(side),
-        })),
-        Columns::All => whole(row, side).map(Row::Whole),
+fn bind<'r>(row: &'r RowView<'r>, side: Side, uses: &Uses) -> Result<Row<'r>, FailureKind> {
+    if uses.whole.contains(&side) {
+        return whole(row, side).map(Row::Whole);
     }
+    Ok(Row::Fields(Field {
+        row,
+        what: What::Value(side),
+    }))
 }
 
 /// A row as a whole must be known as a whole: what is missing would be taken for

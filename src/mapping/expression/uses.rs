@@ -22,6 +22,8 @@ pub struct Uses {
     pub changed: BTreeSet<String>,
     /// Columns that `has(...)` or `.?` asks for: they need not exist.
     pub asked: BTreeSet<String>,
+    /// Rows that are used as a whole.
+    pub whole: BTreeSet<Side>,
 }
 
 impl Default for Columns {
@@ -57,14 +59,7 @@ impl Columns {
 }
 
 impl Uses {
-    pub fn side(&self, side: Side) -> &Columns {
-        match side {
-            Side::New => &self.new,
-            Side::Old => &self.old,
-        }
-    }
-
-    pub(super) fn side_mut(&mut self, side: Side) -> &mut Columns {
+    fn side_mut(&mut self, side: Side) -> &mut Columns {
         match side {
             Side::New => &mut self.new,
             Side::Old => &mut self.old,
@@ -75,12 +70,23 @@ impl Uses {
         self.side_mut(side).add(column);
     }
 
+    /// A column whose name is worked out.
+    pub(super) fn add_any(&mut self, side: Side) {
+        *self.side_mut(side) = Columns::All;
+    }
+
+    pub(super) fn add_whole(&mut self, side: Side) {
+        self.add_any(side);
+        self.whole.insert(side);
+    }
+
     /// As one that does both.
     pub fn join(&mut self, other: &Uses) {
         self.new.join(&other.new);
         self.old.join(&other.old);
         self.changed.extend(other.changed.iter().cloned());
         self.asked.extend(other.asked.iter().cloned());
+        self.whole.extend(&other.whole);
     }
 
     pub fn needs_old(&self) -> bool {
