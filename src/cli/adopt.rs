@@ -31,7 +31,9 @@ enum Plan {
     /// At its own position.
     Take(Lsn),
     /// It is not there, or nothing can be read from it: dropped if it is there.
-    Create { drop: bool },
+    Create {
+        drop: bool,
+    },
     Refuse(String),
 }
 
@@ -89,16 +91,14 @@ pub fn run(arguments: &AdoptArguments, config: &Config) -> anyhow::Result<Exit> 
             Plan::Refuse(_) => return Ok(Exit::Definite),
         };
         let now_ms = unix_us().div_euclid(1000);
-        let gap = before
-            .filter(|before| before.lsn < lsn)
-            .map(|before| Gap {
-                endpoint: None,
-                reason: GapReason::Adopted,
-                from: before.lsn,
-                to: lsn,
-                events: None,
-                recorded_at_ms: now_ms,
-            });
+        let gap = before.filter(|before| before.lsn < lsn).map(|before| Gap {
+            endpoint: None,
+            reason: GapReason::Adopted,
+            from: before.lsn,
+            to: lsn,
+            events: None,
+            recorded_at_ms: now_ms,
+        });
         let checkpoint = Checkpoint {
             system_identifier: system.system_identifier,
             timeline: system.timeline,

@@ -17,7 +17,7 @@ use super::report::{Mapped, Matched, ParkedEvent, RuleFailure, Seen};
 use super::row::{Cells, RowView};
 use super::rule::{Rule, WhenError};
 use crate::change::Change;
-use crate::event::{Fate, Event, EventId, Keys, Position};
+use crate::event::{Event, EventId, Fate, Keys, Position};
 
 /// A body larger than this is not copied out of its buffer: it takes it along.
 const SCRATCH_BYTES_MAX: usize = 1 << 20;
