@@ -1,3 +1,36 @@
 //! The config file: layers -> one walk that finds all problems -> ready to use.
+//!
+//! ```text
+//! config.yaml -> source::marks -.
+//!                                +-> layers -> source::substitute -> walk -> ready::Config
+//! WALHOOK_SOURCE__URL=... ------'                                     |
+//!                                                                     '---> Problems, all at once
+//! ```
+//!
+//! Serde would stop at its first error, and figment keeps no lines: so figment
+//! merges, and the walk over the merged tree finds what is wrong, by the marks of
+//! the YAML parser. Nothing here connects to anything; the database has its say in
+//! the preflight.
 
+pub mod problem;
 pub mod ready;
+
+mod environment;
+mod key_path;
+mod layers;
+mod load;
+mod locate;
+mod nearest;
+mod source;
+mod walk;
+
+pub use environment::Environment;
+pub use load::{Loaded, load, load_state};
+pub use locate::locate;
+pub use problem::Problems;
+pub use walk::PatternError;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_full;

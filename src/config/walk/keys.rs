@@ -1,0 +1,84 @@
+//! The names that a config may have, by the mapping they stand in.
+
+/// The keys of one mapping.
+pub struct Keys {
+    pub known: &'static [&'static str],
+    /// Names that a later version will read: refused, so that none is ignored in silence.
+    pub later: &'static [&'static str],
+}
+
+pub const ROOT: Keys = Keys {
+    known: &[
+        "source",
+        "state",
+        "spool",
+        "memory",
+        "admin",
+        "endpoints",
+        "tables",
+    ],
+    later: &["alerts", "messages", "outbox", "ignore_origins"],
+};
+
+pub const SOURCE: Keys = Keys {
+    known: &["url", "slot", "publication"],
+    later: &["messages", "outbox", "ignore_origins"],
+};
+
+pub const SPOOL: Keys = now(&["max_bytes", "full"]);
+pub const MEMORY: Keys = now(&["max_bytes"]);
+pub const ADMIN: Keys = now(&["listen"]);
+
+pub const ENDPOINT: Keys = Keys {
+    known: &[
+        "url",
+        "insecure_http",
+        "secret",
+        "headers",
+        "order",
+        "key_lanes",
+        "concurrency",
+        "batch",
+        "timeout",
+        "retry",
+    ],
+    later: &["max_body", "oversize", "large_numbers"],
+};
+
+pub const SECRET: Keys = now(&["file"]);
+pub const BATCH: Keys = now(&["events", "wait", "bytes"]);
+pub const RETRY: Keys = now(&["for", "then", "max", "park_statuses"]);
+
+pub const TABLE: Keys = now(&["to", "columns", "key", "events"]);
+pub const COLUMNS: Keys = now(&["include", "exclude"]);
+pub const EVENTS: Keys = now(&["insert", "update", "delete", "truncate"]);
+pub const RULE: Keys = now(&["type", "when", "when_error", "to", "payload"]);
+
+const fn now(known: &'static [&'static str]) -> Keys {
+    Keys { known, later: &[] }
+}
+
+/// A variable without `__` in its name is read when it has the name of one of these.
+pub fn is_root(name: &str) -> bool {
+    ROOT.known.contains(&name) || ROOT.later.contains(&name)
+}
+
+/// Where a name belongs that stands in the wrong mapping.
+pub fn home(key: &str) -> Option<&'static str> {
+    const HOMES: [(&str, &Keys); 10] = [
+        ("the top level", &ROOT),
+        ("source", &SOURCE),
+        ("admin", &ADMIN),
+        ("an endpoint", &ENDPOINT),
+        ("an endpoint's retry", &RETRY),
+        ("a table", &TABLE),
+        ("a table's columns", &COLUMNS),
+        ("a table's events", &EVENTS),
+        ("a rule", &RULE),
+        ("an endpoint's batch", &BATCH),
+    ];
+    HOMES
+        .iter()
+        .find(|(_, keys)| keys.known.contains(&key))
+        .map(|(home, _)| *home)
+}

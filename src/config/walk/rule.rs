@@ -1,0 +1,251 @@
+//! A table's `events`: the rules.
+
+use super::cursor::{At, Walk};
+use super::endpoint::Names;
+use super::event_type;
+use super::keys;
+use crate::change::Operation;
+use crate::config::nearest::nearest;
+use crate::config::source::tree::Value;
+use crate::event::EndpointIndex;
+use crate::mapping::condition::Condition;
+use crate::mapping::payload::PayloadTemplate;
+use crate::mapping::rule::{Rule, TypeTemplate, WhenError};
+
+/// What a `to` says.
+pub(super) enum To {
+    /// There is none.
+    Absent,
+    /// It is wrong, which is told.
+    Broken,
+    Endpoints(Vec<EndpointIndex>),
+}
+
+impl Walk<'_> {
+    /// The endpoints that a `to` names: one or a list.
+    pub(super) fn to(&mut self, at: Option<&At<'_>>, names: &mut Names) -> To {
+        let Some(at) = at else {
+            return To::Absent;
+        };
+        let items = self.one_or_list(at);
+        if items.is_empty() {
+            self.problem(at, "an empty list")
+                .hint("name at least one endpoint");
+            return To::Broken;
+        }
+        let mut endpoints = Some(Vec::new());
+        for item in items {
+            match (self.endpoint_named(&item, names), &mut endpoints) {
+                (Some(endpoint), Some(endpoints)) if endpoints.contains(&endpoint) => {
+                    let found = format!("{} stands twice", self.shown(&item));
+                    self.problem(&item, found).hint("leave one of the two");
+                }
+                (Some(endpoint), Some(endpoints)) => endpoints.push(endpoint),
+                _ => endpoints = None,
+            }
+        }
+        endpoints.map_or(To::Broken, To::Endpoints)
+    }
+
+    fn endpoint_named(&mut self, at: &At<'_>, names: &mut Names) -> Option<EndpointIndex> {
+        let name = self.text(at, "the name of an endpoint")?;
+        if let Some(index) = names.all.iter().position(|known| known.name == name) {
+            names.all[index].used = true;
+            return Some(EndpointIndex(index));
+        }
+        if names.known {
+            let all: Vec<&str> = names.all.iter().map(|name| name.name.as_str()).collect();
+            let found = format!("{} is not an endpoint", self.shown(at));
+            let hint = match nearest(name, all.iter().copied()) {
+                Some(near) if self.is_open(at) => format!("did you mean \"{near}\"?"),
+                Some(_) | None => format!("endpoints are {}", all.join(", ")),
+            };
+            self.problem(at, found).hint(hint);
+        }
+        None
+    }
+
+    /// All rules of a table, each with its place. None when one of them is wrong.
+    pub(super) fn rules<'t>(
+        &mut self,
+        at: &At<'t>,
+        table_to: &To,
+        names: &mut Names,
+    ) -> Option<Vec<(Rule, At<'t>)>> {
+        let fields = self.fields(at, &keys::EVENTS)?;
+        let mut rules = Some(Vec::new());
+        let mut count = 0;
+        for operation in Operation::ALL {
+            let Some(at) = fields.get(operation.as_str()) else {
+                continue;
+            };
+            let items = self.one_or_list(&at);
+            if items.is_empty() {
+                self.problem(&at, "an empty list")
+                    .hint("write an event type, or take the key out");
+                rules = None;
+            }
+            count += items.len();
+            for item in items {
+                match (self.rule(&item, operation, table_to, names), &mut rules) {
+                    (Some(rule), Some(rules)) => rules.push((rule, item)),
+                    _ => rules = None,
+                }
+            }
+        }
+        if count == 0 && fields.is_empty() {
+            self.problem(at, "there is no rule")
+                .hint("name at least one event: { insert: order.created }");
+            return None;
+        }
+        rules.filter(|rules| !rules.is_empty())
+    }
+
+    /// A type alone, or a mapping with one.
+    fn rule(
+        &mut self,
+        at: &At<'_>,
+        operation: Operation,
+        table_to: &To,
+        names: &mut Names,
+    ) -> Option<Rule> {
+        if let Value::Scalar(_) = &at.node.value {
+            let event_type = self.event_type(at);
+            let endpoints = self.endpoints_of(at, To::Absent, table_to);
+            return Some(Rule {
+                name: at.path.to_string().into(),
+                operation,
+                event_type: event_type?,
+                when: None,
+                when_error: WhenError::default(),
+                endpoints: endpoints?,
+                payload: None,
+            });
+        }
+        let fields = self.fields(at, &keys::RULE)?;
+        let event_type = match fields.get("type") {
+            Some(at) => self.event_type(&at),
+            None => {
+                self.missing(at, "type")
+                    .hint("write an event type, for example order.created");
+                None
+            }
+        };
+        let when = match fields.get("when") {
+            Some(at) => self.when(&at, operation).map(Some),
+            None => Some(None),
+        };
+        let payload = match fields.get("payload") {
+            Some(at) => self.rule_payload(&at, operation).map(Some),
+            None => Some(None),
+        };
+        let when_error = match fields.get("when_error") {
+            Some(at) => {
+                if fields.get("when").is_none() && fields.get("payload").is_none() {
+                    self.warning(&at, "it means nothing without \"when\" or \"payload\"");
+                }
+                self.choice(
+                    &at,
+                    &[
+                        ("skip", WhenError::Skip),
+                        ("emit", WhenError::Emit),
+                        ("dead_letter", WhenError::DeadLetter),
+                    ],
+                )
+            }
+            None => Some(WhenError::default()),
+        };
+        let own_to = self.to(fields.get("to").as_ref(), names);
+        let endpoints = self.endpoints_of(at, own_to, table_to);
+        Some(Rule {
+            name: at.path.to_string().into(),
+            operation,
+            event_type: event_type?,
+            when: when?,
+            when_error: when_error?,
+            endpoints: endpoints?,
+            payload: payload?,
+        })
+    }
+
+    fn endpoints_of(&mut self, at: &At<'_>, own: To, table: &To) -> Option<Vec<EndpointIndex>> {
+        match (own, table) {
+            (To::Endpoints(endpoints), _) => Some(endpoints),
+            (To::Absent, To::Endpoints(endpoints)) => Some(endpoints.clone()),
+            (To::Broken, _) | (To::Absent, To::Broken) => None,
+            (To::Absent, To::Absent) => {
+                self.problem(at, "the rule has no endpoint")
+                    .hint("write \"to: <endpoint>\" at the table, or beside the rule's type");
+                None
+            }
+        }
+    }
+
+    fn event_type(&mut self, at: &At<'_>) -> Option<TypeTemplate> {
+        let text = self.text(at, "an event type such as order.created")?;
+        match event_type::parse(text) {
+            Ok(template) => Some(template),
+            Err(error) => {
+                let found = format!("{} is not an event type", self.shown(at));
+                self.problem(at, found)
+                    .detail(error.to_string())
+                    .hint("write for example order.created or {table}.{operation}");
+                None
+            }
+        }
+    }
+
+    fn when(&mut self, at: &At<'_>, operation: Operation) -> Option<Condition> {
+        let text = self.text(at, "a condition such as new.status == \"paid\"")?;
+        match Condition::compile(text) {
+            Ok(condition) => {
+                let reads_row = condition.needs_old() || !condition.columns().is_empty();
+                self.check_row(at, operation, condition.needs_old(), reads_row)?;
+                Some(condition)
+            }
+            Err(error) => {
+                let found = if self.is_open(at) {
+                    format!("not a condition: {error}")
+                } else {
+                    format!("{} is not a condition", self.shown(at))
+                };
+                self.problem(at, found).hint(
+                    "write CEL over new, old, operation, schema, table and changed(\"column\")",
+                );
+                None
+            }
+        }
+    }
+
+    fn rule_payload(&mut self, at: &At<'_>, operation: Operation) -> Option<PayloadTemplate> {
+        let payload = self.payload(at)?;
+        let reads_row = payload.needs_old() || !payload.columns().is_empty();
+        self.check_row(at, operation, payload.needs_old(), reads_row)?;
+        Some(payload)
+    }
+
+    /// What the operation never has cannot be asked for.
+    fn check_row(
+        &mut self,
+        at: &At<'_>,
+        operation: Operation,
+        reads_old: bool,
+        reads_row: bool,
+    ) -> Option<()> {
+        let (found, hint) = match operation {
+            Operation::Insert if reads_old => (
+                "it reads the old row, and an insert has none",
+                "ask for columns of new alone; changed(...) needs an old row too",
+            ),
+            Operation::Truncate if reads_row => (
+                "it reads a row, and a truncate has none",
+                "ask for operation, schema and table alone",
+            ),
+            Operation::Insert | Operation::Update | Operation::Delete | Operation::Truncate => {
+                return Some(());
+            }
+        };
+        self.problem(at, found).hint(hint);
+        None
+    }
+}

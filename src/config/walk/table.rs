@@ -1,0 +1,176 @@
+//! `tables`: which tables, which columns, which key, which rules.
+
+use std::collections::HashMap;
+
+use super::cursor::{At, Fields, Walk};
+use super::endpoint::Names;
+use super::keys;
+use super::table_pattern::{is_exact, tie};
+use crate::mapping::rule::{ColumnSelection, TablePattern, TableRules};
+
+/// As many as an index has at most (INDEX_MAX_KEYS).
+const KEY_COLUMNS_MAX: usize = 32;
+
+impl Walk<'_> {
+    pub(super) fn tables(
+        &mut self,
+        root: &Fields<'_>,
+        names: &mut Names,
+    ) -> Option<Vec<TableRules>> {
+        let hint = "name at least one table with an event:\npublic.orders: { to: <endpoint>, events: { insert: order.created } }";
+        let Some(at) = root.get("tables") else {
+            self.missing(&root.at, "tables").hint(hint);
+            return None;
+        };
+        let fields = self.mapping(&at, "a mapping of tables to rules")?;
+        if fields.is_empty() {
+            self.problem(&at, "there is no table").hint(hint);
+            return None;
+        }
+        let mut tables = Some(Vec::new());
+        let mut patterns = Vec::new();
+        for (name, at) in fields.iter() {
+            let pattern = self.pattern(name, &at);
+            if let Some(pattern) = &pattern {
+                patterns.push((pattern.clone(), name, at.clone()));
+            }
+            match (self.table(name, pattern, &at, names), &mut tables) {
+                (Some(table), Some(tables)) => tables.push(table),
+                _ => tables = None,
+            }
+        }
+        self.tell_ties(&patterns);
+        tables
+    }
+
+    fn pattern(&mut self, name: &str, at: &At<'_>) -> Option<TablePattern> {
+        match TablePattern::parse(name) {
+            Ok(pattern) => Some(pattern),
+            Err(error) => {
+                self.problem(at, format!("not the name of a table: {error}"))
+                    .hint(error.hint());
+                None
+            }
+        }
+    }
+
+    fn table(
+        &mut self,
+        name: &str,
+        pattern: Option<TablePattern>,
+        at: &At<'_>,
+        names: &mut Names,
+    ) -> Option<TableRules> {
+        let fields = self.fields(at, &keys::TABLE)?;
+        let columns = match fields.get("columns") {
+            Some(at) => self.columns(&at),
+            None => Some(ColumnSelection::All),
+        };
+        let key = match fields.get("key") {
+            Some(at) => self.key(&at).map(Some),
+            None => Some(None),
+        };
+        let to = self.to(fields.get("to").as_ref(), names);
+        let rules = match fields.get("events") {
+            Some(at) => self.rules(&at, &to, names),
+            None => {
+                self.missing(at, "events")
+                    .hint("name at least one event: { insert: order.created }");
+                None
+            }
+        };
+        let pattern = pattern?;
+        if let Some(rules) = &rules {
+            self.tell_clashes(rules, &pattern, names);
+        }
+        Some(TableRules {
+            name: name.into(),
+            pattern,
+            columns: columns?,
+            key: key?,
+            rules: rules?.into_iter().map(|(rule, _)| rule).collect(),
+        })
+    }
+
+    fn columns(&mut self, at: &At<'_>) -> Option<ColumnSelection> {
+        let fields = self.fields(at, &keys::COLUMNS)?;
+        match (fields.get("include"), fields.get("exclude")) {
+            (Some(include), None) => Some(ColumnSelection::Include(self.names(&include)?)),
+            (None, Some(exclude)) => Some(ColumnSelection::Exclude(self.names(&exclude)?)),
+            (Some(_), Some(_)) => {
+                self.problem(at, "both include and exclude")
+                    .hint("write one of the two");
+                None
+            }
+            (None, None) => {
+                if fields.is_empty() {
+                    self.problem(at, "neither include nor exclude")
+                        .hint("write one of the two, or take the key out");
+                }
+                None
+            }
+        }
+    }
+
+    fn key(&mut self, at: &At<'_>) -> Option<Vec<String>> {
+        let names = self.names(at)?;
+        if names.len() > KEY_COLUMNS_MAX {
+            self.problem(at, format!("a key of more than {KEY_COLUMNS_MAX} columns"));
+            return None;
+        }
+        Some(names)
+    }
+
+    /// Names of columns: at least one, none twice.
+    fn names(&mut self, at: &At<'_>) -> Option<Vec<String>> {
+        let items = self.one_or_list(at);
+        if items.is_empty() {
+            self.problem(at, "an empty list")
+                .hint("name at least one column, or take the key out");
+            return None;
+        }
+        let mut names: Option<Vec<String>> = Some(Vec::new());
+        for item in items {
+            match (self.text(&item, "the name of a column"), &mut names) {
+                (Some(name), Some(names)) if names.iter().any(|other| other == name) => {
+                    let found = format!("{} stands twice", self.shown(&item));
+                    self.problem(&item, found).hint("leave one of the two");
+                }
+                (Some(name), Some(names)) => names.push(name.to_owned()),
+                _ => names = None,
+            }
+        }
+        names
+    }
+
+    /// A table takes its exact entry, else the pattern with the longest literal
+    /// part: neither may be there twice.
+    fn tell_ties(&mut self, patterns: &[(TablePattern, &str, At<'_>)]) {
+        let mut exact: HashMap<&TablePattern, &str> = HashMap::new();
+        let mut others: Vec<(&TablePattern, &str)> = Vec::new();
+        for (pattern, name, at) in patterns {
+            let other = if is_exact(pattern) {
+                exact.insert(pattern, name)
+            } else {
+                let other = others
+                    .iter()
+                    .find(|(other, _)| tie(pattern, other))
+                    .map(|(_, name)| *name);
+                others.push((pattern, name));
+                other
+            };
+            match other {
+                Some(other) if is_exact(pattern) => {
+                    self.problem(at, format!("the same table as {other}"))
+                        .hint("make one entry of the two");
+                }
+                Some(other) => {
+                    self.problem(at, format!("it can match the same table as {other}"))
+                        .detail("a table takes the pattern with the longest literal part, and these two are equally long")
+                        .hint("make one of the patterns more exact, or write an entry for each table");
+                }
+                None => {}
+            }
+        }
+    }
+}
