@@ -67,8 +67,16 @@ pub enum Keys {
     Two(u64, u64),
 }
 
+/// What is to become of an event when it heads its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Deliver,
+    /// Its rule failed on the row, with `when_error: dead_letter`.
+    DeadLetter,
+}
+
 /// One change as one endpoint gets it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Event {
     pub id: EventId,
     pub endpoint: EndpointIndex,
@@ -81,10 +89,27 @@ pub struct Event {
     /// No further event of this change goes to this endpoint.
     pub last_of_change: bool,
     pub keys: Keys,
+    pub fate: Fate,
     /// Microseconds since 2000-01-01 UTC.
     pub commit_time_us: i64,
     /// The JSON that is sent, the same bytes on every attempt.
     pub body: Bytes,
+}
+
+/// Without the body: it holds row values.
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("id", &self.id)
+            .field("endpoint", &self.endpoint)
+            .field("event_type", &self.event_type)
+            .field("table", &self.table)
+            .field("position", &self.position)
+            .field("keys", &self.keys)
+            .field("fate", &self.fate)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Event {

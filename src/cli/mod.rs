@@ -1,1 +1,131 @@
-//! cli
+//! The command line: one file a command.
+
+mod ask;
+mod check;
+mod database;
+pub mod dead;
+mod dead_filter;
+pub mod endpoint;
+pub mod failure;
+pub mod printed;
+mod run;
+pub mod status;
+mod teardown;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, Environment, Problems};
+use crate::telemetry;
+
+/// How a command ended: the process's exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Done,
+    Failed,
+    /// `EX_USAGE`: the config is wrong. The unit does not restart on it.
+    Config,
+    /// `EX_UNAVAILABLE`: a person must mend the database or the state.
+    Definite,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Config => 64,
+            Exit::Definite => 69,
+        })
+    }
+}
+
+/// Turns committed changes of a PostgreSQL database into signed webhooks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "walhook",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 64 the config is wrong, \
+                  69 a person must mend the database or the state."
+)]
+pub struct Arguments {
+    /// The config file [default: $WALHOOK_CONFIG, ./config.yaml, /etc/walhook/config.yaml]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stream changes and deliver webhooks, until SIGTERM or SIGINT
+    Run,
+    /// Find everything that is wrong with the config and the database
+    Check(check::CheckArguments),
+    /// Show the stream, the endpoints and what waits
+    Status(status::StatusArgs),
+    /// Look at dead letters, send them again, or drop them
+    Dead(dead::DeadArgs),
+    /// Enable an endpoint that was disabled, or drop one that was taken out of the config
+    Endpoint(endpoint::EndpointArgs),
+    /// Drop the slot and the publications: an abandoned slot fills the server's disk
+    Teardown(teardown::TeardownArguments),
+}
+
+impl Arguments {
+    /// Runs the command. A wrong config is printed and is an exit code, not an error.
+    pub fn run(self) -> anyhow::Result<Exit> {
+        let environment = Environment::from_process();
+        telemetry::logging::start(
+            environment.get("WALHOOK_LOG"),
+            environment.get("NO_COLOR").is_some(),
+        )?;
+        let path = match config::locate(self.config.as_deref(), &environment) {
+            Ok(path) => path,
+            Err(problems) => return Ok(wrong(&problems)),
+        };
+        let with_config = |command: &dyn Fn(Config) -> anyhow::Result<Exit>| match config::load(
+            &path,
+            &environment,
+        ) {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    eprintln!("warning: {warning}");
+                }
+                command(loaded.config)
+            }
+            Err(problems) => Ok(wrong(&problems)),
+        };
+        let with_state = |command: &dyn Fn(&Path) -> anyhow::Result<Exit>| match config::load_state(
+            &path,
+            &environment,
+        ) {
+            Ok(state) => command(&state),
+            Err(problems) => Ok(wrong(&problems)),
+        };
+        let result = match &self.command {
+            Command::Run => with_config(&run::run),
+            Command::Check(arguments) => with_config(&|config| check::run(arguments, &config)),
+            Command::Teardown(arguments) => {
+                with_config(&|config| teardown::run(arguments, &config))
+            }
+            Command::Status(arguments) => with_state(&|state| status::run(arguments, state)),
+            Command::Dead(arguments) => with_state(&|state| dead::run(arguments, state)),
+            Command::Endpoint(arguments) => with_state(&|state| endpoint::run(arguments, state)),
+        };
+        result.or_else(|error| {
+            eprintln!("walhook: {error:#}");
+            if let Some(hint) = failure::hint(&error) {
+                eprintln!("  hint: {hint}");
+            }
+            Ok(failure::exit(&error))
+        })
+    }
+}
+
+fn wrong(problems: &Problems) -> Exit {
+    eprintln!("{problems}");
+    Exit::Config
+}

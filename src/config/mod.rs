@@ -28,6 +28,7 @@ pub use environment::Environment;
 pub use load::{Loaded, load, load_state};
 pub use locate::locate;
 pub use problem::Problems;
+pub use ready::Config;
 pub use walk::PatternError;
 
 #[cfg(test)]

@@ -1,5 +1,42 @@
 //! Mapping: from a change to the events that the rules make of it.
+//!
+//! ```text
+//! change --row--> condition --matches--> payload or standard body --id, keys--> events
+//! ```
+//!
+//! Pure: the same change and rules make the same bytes, on any machine, in any
+//! build. What it refuses: to keep anything from one change to the next that
+//! another event would show, and to put a value into an error.
+
+mod event_type;
+mod pattern;
+pub mod rule;
+
+mod failure;
+mod findings;
+mod plan;
+mod row;
 
 pub mod condition;
+mod expression;
 pub mod payload;
-pub mod rule;
+mod template;
+
+mod body;
+mod id;
+mod keys;
+
+mod bound;
+mod making;
+mod mapper;
+mod report;
+
+pub use expression::{Columns, Uses};
+pub use failure::FailureKind;
+pub use id::rules_hash;
+pub use mapper::{EndpointMapping, KeyUse, Mapper, SourceIdentity};
+pub use report::{BindProblem, Bound, Mapped, Matched, ParkedEvent, RuleFailure, Seen};
+pub use row::RowView;
+
+#[cfg(test)]
+mod tests;

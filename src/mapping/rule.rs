@@ -4,28 +4,14 @@ use std::sync::Arc;
 
 use super::condition::Condition;
 use super::payload::PayloadTemplate;
-use crate::change::Operation;
+use crate::change::{Operation, TableName};
 use crate::event::EndpointIndex;
 
-/// Which tables an entry of `tables:` speaks of.
-///
-/// Written `schema.table`; a `*` in an unquoted part stands for any run of
-/// characters; a part with a dot or a star of its own stands in double quotes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TablePattern {
-    pub schema: NamePattern,
-    pub table: NamePattern,
-}
+pub use super::event_type::{TypeError, TypePiece, TypeTemplate};
+pub use super::pattern::{NamePattern, TablePattern};
 
-/// One part of a [`TablePattern`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum NamePattern {
-    Exact(String),
-    /// The literal pieces between the stars: `a*b` is `["a", "b"]`, `*` is `["", ""]`.
-    Pieces(Vec<String>),
-}
-
-/// Which columns go into `data` and `previous`.
+/// Which columns go into `data` and `previous`, and into `new` and `old` where
+/// a template or a condition takes them as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ColumnSelection {
     All,
@@ -33,28 +19,38 @@ pub enum ColumnSelection {
     Exclude(Vec<String>),
 }
 
-/// What becomes of a change on which a rule's condition fails.
+impl ColumnSelection {
+    pub fn contains(&self, column: &str) -> bool {
+        match self {
+            ColumnSelection::All => true,
+            ColumnSelection::Include(names) => names.iter().any(|name| name == column),
+            ColumnSelection::Exclude(names) => names.iter().all(|name| name != column),
+        }
+    }
+}
+
+/// What becomes of a change on which a rule's condition or payload fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum WhenError {
     /// No match: counted, and a warning once.
     #[default]
     Skip,
-    /// As if the condition were true.
+    /// As if the condition were true; in the place of a payload that failed
+    /// goes the standard body.
     Emit,
     /// The event is made and goes to the dead letters at once.
     DeadLetter,
 }
 
-/// An event type, in which `{schema}`, `{table}` and `{operation}` may stand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TypeTemplate(pub Vec<TypePiece>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TypePiece {
-    Literal(String),
-    Schema,
-    Table,
-    Operation,
+impl WhenError {
+    /// The word of the config file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WhenError::Skip => "skip",
+            WhenError::Emit => "emit",
+            WhenError::DeadLetter => "dead_letter",
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -82,4 +78,72 @@ pub struct TableRules {
     pub key: Option<Vec<String>>,
     /// Never empty.
     pub rules: Vec<Rule>,
+}
+
+/// The entry that speaks of a table: the exact one, else the pattern with the
+/// longest literal part. A tie is an error of the config; here the first wins.
+pub fn select<'a>(rules: &'a [TableRules], name: &TableName) -> Option<&'a TableRules> {
+    let mut best: Option<&TableRules> = None;
+    for entry in rules.iter().filter(|entry| entry.pattern.matches(name)) {
+        if entry.pattern.is_exact() {
+            return Some(entry);
+        }
+        let length = entry.pattern.literal_length();
+        if best.is_none_or(|best| best.pattern.literal_length() < length) {
+            best = Some(entry);
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str) -> TableRules {
+        let part = |text: &str| {
+            if text.contains('*') {
+                NamePattern::Pieces(text.split('*').map(str::to_owned).collect())
+            } else {
+                NamePattern::Exact(text.to_owned())
+            }
+        };
+        let (schema, table) = name.split_once('.').unwrap();
+        TableRules {
+            name: name.into(),
+            pattern: TablePattern {
+                schema: part(schema),
+                table: part(table),
+            },
+            columns: ColumnSelection::All,
+            key: None,
+            rules: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_table_takes_its_exact_entry_else_the_longest_pattern() {
+        let entries = ["*.*", "app.o*", "app.or*", "app.orders", "app.*s"].map(entry);
+        let selected = |schema: &str, table: &str| {
+            select(&entries, &TableName::new(schema, table)).map(|entry| &*entry.name)
+        };
+        assert_eq!(selected("app", "orders"), Some("app.orders"));
+        assert_eq!(selected("app", "order_lines"), Some("app.or*"));
+        assert_eq!(selected("app", "users"), Some("app.*s"));
+        assert_eq!(selected("app", "mouse"), Some("*.*"));
+        assert_eq!(selected("App", "orders"), Some("*.*"));
+        assert_eq!(
+            select(&[], &TableName::new("app", "orders")).map(|_| ()),
+            None
+        );
+    }
+
+    #[test]
+    fn columns_are_included_or_excluded_by_name() {
+        let names = || vec!["a".to_owned(), "b".to_owned()];
+        let contained = |selection: ColumnSelection| ["a", "c"].map(|c| selection.contains(c));
+        assert_eq!(contained(ColumnSelection::All), [true, true]);
+        assert_eq!(contained(ColumnSelection::Include(names())), [true, false]);
+        assert_eq!(contained(ColumnSelection::Exclude(names())), [false, true]);
+    }
 }

@@ -1,1 +1,4 @@
-//! progress
+//! Progress: what is settled, and so which LSN may be confirmed to Postgres.
+
+pub mod ledger;
+pub mod tracker;

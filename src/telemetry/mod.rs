@@ -1,1 +1,8 @@
-//! telemetry
+//! Telemetry: what the daemon shows of itself.
+
+pub mod admin;
+pub mod control;
+pub mod logging;
+pub mod metrics;
+pub mod systemd;
+pub mod view;

@@ -2,7 +2,6 @@
 
 use super::cursor::{At, Walk};
 use super::endpoint::Names;
-use super::event_type;
 use super::keys;
 use crate::change::Operation;
 use crate::config::nearest::nearest;
@@ -183,7 +182,7 @@ impl Walk<'_> {
 
     fn event_type(&mut self, at: &At<'_>) -> Option<TypeTemplate> {
         let text = self.text(at, "an event type such as order.created")?;
-        match event_type::parse(text) {
+        match TypeTemplate::parse(text) {
             Ok(template) => Some(template),
             Err(error) => {
                 let found = format!("{} is not an event type", self.shown(at));

@@ -1,0 +1,53 @@
+//! `walhook check`: everything that is wrong with the config and the database, at once.
+
+use clap::Args;
+
+use super::Exit;
+use super::database::{told, with_client};
+use crate::config::Config;
+use crate::daemon::{publication_names, wanted};
+use crate::postgres::preflight;
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Look at the config alone, not at the database
+    #[arg(long)]
+    pub offline: bool,
+}
+
+pub fn run(arguments: &CheckArguments, config: &Config) -> anyhow::Result<Exit> {
+    if arguments.offline {
+        println!("the config is right; the database was not looked at");
+        return Ok(Exit::Done);
+    }
+    with_client(config, async |client| {
+        let names = publication_names(config);
+        let report = preflight::inspect(&client, &names, &wanted(config))
+            .await
+            .map_err(told)?;
+        for warning in &report.warnings {
+            eprintln!("warning: {warning}");
+        }
+        for problem in &report.problems {
+            eprintln!("{}", problem.full());
+        }
+        if !report.problems.is_empty() {
+            let count = report.problems.len();
+            let plural = if count == 1 { "" } else { "s" };
+            eprintln!("{count} problem{plural} in the database");
+            return Ok(Exit::Definite);
+        }
+        println!(
+            "the config is right, and database \"{}\" is ready for it: {} tables",
+            report.server.database,
+            report.tables.len()
+        );
+        if let Some(plan) = report.plan().filter(|plan| !plan.statements.is_empty()) {
+            println!("walhook will run:");
+            for statement in plan.sql() {
+                println!("  {statement}");
+            }
+        }
+        Ok(Exit::Done)
+    })
+}

@@ -1,0 +1,124 @@
+//! The checkpoint task: makes progress durable, then lets the stream confirm it.
+//!
+//! ```text
+//! tracker --what changed--> store (one commit, fsynced) --LSN--> stream (status update)
+//! ```
+//!
+//! A few times a second while events are settled; once a second while only
+//! keepalives come, which a busy cluster sends 200 times a second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::lane::clock::unix_us;
+use crate::lsn::Lsn;
+use crate::progress::tracker::{Tracker, Unsaved};
+use crate::store::{Checkpoint, JournalEntry, LanePosition, Progress, StoreCallError, StoreHandle};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::view::View;
+
+const EVERY: Duration = Duration::from_millis(200);
+const IDLE_EVERY: Duration = Duration::from_secs(1);
+
+/// Which cluster the LSNs are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    pub system_identifier: u64,
+    pub timeline: u32,
+}
+
+#[derive(Debug)]
+pub struct Checkpointer {
+    pub slot: Arc<str>,
+    /// Names by endpoint.
+    pub endpoints: Vec<Arc<str>>,
+    pub tracker: Arc<Tracker>,
+    pub store: StoreHandle,
+    pub metrics: Arc<Metrics>,
+    pub view: Arc<View>,
+    /// Known once Postgres was asked; nothing is settled before.
+    pub lineage: watch::Receiver<Option<Lineage>>,
+    /// What is durable, for the stream to confirm.
+    pub durable: watch::Sender<Lsn>,
+}
+
+impl Checkpointer {
+    /// Runs until `stop`, then saves once more. It must be told to stop after the
+    /// endpoints have ended, so that nothing they settled is missed.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), StoreCallError> {
+        let mut tick = tokio::time::interval(EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut saved = Instant::now();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = tick.tick() => {}
+            }
+            if self.tracker.only_idle() && saved.elapsed() < IDLE_EVERY {
+                continue;
+            }
+            if self.save().await? {
+                saved = Instant::now();
+            }
+        }
+        self.save().await?;
+        Ok(())
+    }
+
+    /// Saves what has changed; false when nothing had.
+    async fn save(&self) -> Result<bool, StoreCallError> {
+        let Some(lineage) = *self.lineage.borrow() else {
+            return Ok(false);
+        };
+        let unsaved = self.tracker.take_unsaved();
+        if unsaved.is_empty() {
+            return Ok(false);
+        }
+        let checkpoint = unsaved.checkpoint;
+        let progress = self.progress(unsaved, lineage);
+        self.store
+            .call(move |store| store.commit(&progress))
+            .await?;
+        self.metrics.checkpoints.inc();
+        if let Some(lsn) = checkpoint {
+            debug!(%lsn, "checkpoint");
+            self.view.update(|shown| shown.checkpoint = lsn);
+            // No receiver while there is no stream.
+            let _ = self.durable.send_replace(lsn);
+        }
+        Ok(true)
+    }
+
+    fn progress(&self, unsaved: Unsaved, lineage: Lineage) -> Progress {
+        let positions = unsaved.places.into_iter().filter_map(|place| {
+            Some(LanePosition {
+                endpoint: self.endpoints.get(place.endpoint.0)?.to_string(),
+                lane: place.lane.to_string(),
+                position: place.position,
+                first_attempt_at_ms: place.first_attempt_unix_ms,
+                attempts: place.attempts,
+            })
+        });
+        let journal = unsaved.transactions.iter().map(|transaction| JournalEntry {
+            commit_lsn: transaction.commit_lsn,
+            xid: transaction.xid,
+            commit_time_us: transaction.commit_time_us,
+        });
+        Progress {
+            checkpoint: unsaved.checkpoint.map(|lsn| Checkpoint {
+                system_identifier: lineage.system_identifier,
+                timeline: lineage.timeline,
+                lsn,
+                written_at_ms: unix_us().div_euclid(1000),
+            }),
+            positions: positions.collect(),
+            journal: journal.collect(),
+            ..Progress::of(self.slot.to_string())
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The daemon: builds the parts from the config, owns every task, and ends them in order.
+//!
+//! ```text
+//! source --events--> endpoint, endpoint ..        (a task each)
+//!    ^                   |
+//!    | confirm           | settled
+//!    `--- checkpoint <---'
+//! ```
+//!
+//! Shutdown, on the first SIGTERM or SIGINT or when a task failed; 20 s at most:
+//!
+//! 1. the source stops reading; its connection and status updates stay
+//! 2. the endpoints start no attempt more and wait for those in flight
+//! 3. the checkpoint task saves what they settled
+//! 4. the source confirms it, and closes the stream
+//! 5. the admin port and the control socket close
+//! 6. the store's thread closes the state file, and the lock is given up
+//!
+//! A second signal ends it now: what was in flight comes again.
+
+mod build;
+mod checkpoint;
+mod control;
+mod reading;
+mod refresh;
+mod session;
+mod slot;
+mod source;
+mod supervise;
+mod watch;
+
+pub use build::{Daemon, DaemonError};
+pub use slot::{publication_names, wanted};
+pub use source::SourceError;

@@ -1,0 +1,339 @@
+//! Reading: from the messages of the stream to events in the endpoints' inboxes.
+//!
+//! ```text
+//! payload --step--> change --map--> events --room in memory?--> staged --flush--> inboxes
+//!                      |                                                  `--> tracker
+//!                      `-- read before, or settled before the checkpoint: dropped
+//! ```
+//!
+//! It outlives connections: what was read stays read when the stream breaks and
+//! Postgres sends it again. Synchronous; whoever drives it waits for bytes and memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::change::{Change, Relation, Transaction};
+use crate::event::{Event, Fate};
+use crate::lane::inbox::Inbox;
+use crate::lsn::Lsn;
+use crate::mapping::rule::TableRules;
+use crate::mapping::{EndpointMapping, Mapper, Matched, ParkedEvent, Seen, SourceIdentity};
+use crate::pgoutput::value::Types;
+use crate::pgoutput::{self, DecodeError, Reader, RelationHeader, Step};
+use crate::progress::ledger::LedgerError;
+use crate::progress::tracker::{ReadTransaction, Tracker};
+use crate::telemetry::metrics::{ChangeCounters, Metrics, OfRule};
+
+/// The stream says something that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("failed to decode the replication stream")]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// What the driver must do before the next message.
+#[derive(Debug)]
+pub enum Next {
+    Go,
+    /// Complete the relation from the catalog and give it to [`Reading::bind`].
+    Describe(Announced),
+}
+
+/// A Relation message, kept while the catalog is asked.
+#[derive(Debug)]
+pub struct Announced {
+    pub relation: Relation,
+    /// Types of its columns that are not known yet.
+    pub unknown_types: Vec<u32>,
+}
+
+/// Where a change stands: commit LSN and ordinal.
+type Place = (Lsn, u64);
+
+#[derive(Debug)]
+pub struct Reading {
+    reader: Reader,
+    mapping: Mapping,
+    rules: Arc<[TableRules]>,
+    endpoints: Arc<[EndpointMapping]>,
+    types: Types,
+    tracker: Arc<Tracker>,
+    inboxes: Vec<Arc<Inbox>>,
+    /// Transactions that commit below it were settled before this stream began.
+    floor: Lsn,
+    /// The last transaction that was read to its end.
+    committed_to: Lsn,
+    /// The transaction being read was read before as a whole.
+    repeat: bool,
+    /// By endpoint, with room in memory taken, not in the inboxes yet.
+    staged: Vec<Vec<Event>>,
+    staged_count: u64,
+}
+
+/// Events of rules that failed go to their lanes with the others: they become dead
+/// letters in their turn, so that no position passes one that is not stored.
+fn take_parked(parked: Vec<ParkedEvent>, events: &mut Vec<Event>) {
+    if parked.is_empty() {
+        return;
+    }
+    events.extend(parked.into_iter().map(|parked| Event {
+        fate: Fate::DeadLetter,
+        ..parked.event
+    }));
+    events.sort_by_key(|event| (event.position, event.endpoint));
+}
+
+fn announced(header: RelationHeader<'_>, types: &Types) -> Announced {
+    let relation = header.into_relation(Vec::new());
+    let mut unknown_types: Vec<u32> = relation
+        .columns
+        .iter()
+        .flat_map(|column| types.missing(column.type_oid))
+        .collect();
+    unknown_types.sort_unstable();
+    unknown_types.dedup();
+    Announced {
+        relation,
+        unknown_types,
+    }
+}
+
+/// The mapper, and what it made of the last message.
+#[derive(Debug)]
+struct Mapping {
+    /// Made once Postgres has said which cluster and database it is.
+    mapper: Option<Mapper>,
+    metrics: Arc<Metrics>,
+    counters: HashMap<u32, ChangeCounters>,
+    /// Of the last message, not staged yet.
+    events: Vec<Event>,
+    /// The last change that was mapped, and the last one that was staged.
+    mapped_to: Place,
+    staged_to: Place,
+}
+
+/// What a reading is made with.
+#[derive(Debug)]
+pub struct Parts {
+    pub rules: Arc<[TableRules]>,
+    /// By endpoint.
+    pub endpoints: Arc<[EndpointMapping]>,
+    pub tracker: Arc<Tracker>,
+    pub metrics: Arc<Metrics>,
+    /// By endpoint.
+    pub inboxes: Vec<Arc<Inbox>>,
+    /// The checkpoint.
+    pub floor: Lsn,
+}
+
+impl Reading {
+    pub fn new(parts: Parts) -> Self {
+        Reading {
+            reader: Reader::new(),
+            mapping: Mapping {
+                mapper: None,
+                metrics: parts.metrics,
+                counters: HashMap::new(),
+                events: Vec::new(),
+                mapped_to: (Lsn::ZERO, 0),
+                staged_to: (Lsn::ZERO, 0),
+            },
+            rules: parts.rules,
+            endpoints: parts.endpoints,
+            types: Types::default(),
+            tracker: parts.tracker,
+            staged: parts.inboxes.iter().map(|_| Vec::new()).collect(),
+            inboxes: parts.inboxes,
+            floor: parts.floor,
+            committed_to: Lsn::ZERO,
+            repeat: false,
+            staged_count: 0,
+        }
+    }
+
+    /// Which cluster and database the changes are of; it does not change.
+    pub fn of_source(&mut self, source: SourceIdentity) {
+        if self.mapping.mapper.is_none() {
+            let mapper = Mapper::new(Arc::clone(&self.rules), Arc::clone(&self.endpoints), source);
+            self.mapping.mapper = Some(mapper);
+        }
+    }
+
+    /// A new connection: relations are announced anew, and what was not staged is
+    /// sent again.
+    pub fn reconnected(&mut self) {
+        self.reader = Reader::new();
+        self.types = Types::default();
+        self.mapping.events.clear();
+        self.repeat = false;
+    }
+
+    /// Takes one pgoutput message. Afterwards [`Reading::stage`] must be called until
+    /// it says that there is room.
+    pub fn message(&mut self, payload: &[u8]) -> Result<Next, ReadError> {
+        let message = pgoutput::decode(payload)?;
+        match self.reader.step(message)? {
+            Step::Begin(transaction) => {
+                self.repeat = transaction.commit_lsn < self.floor
+                    || transaction.commit_lsn <= self.committed_to;
+                if !self.repeat {
+                    self.tracker.begin(transaction.commit_lsn)?;
+                }
+            }
+            Step::Change(change) => self.mapping.change(&change, self.repeat),
+            Step::Truncate(truncation) => {
+                for change in truncation.changes() {
+                    self.mapping.change(&change, self.repeat);
+                }
+            }
+            Step::Commit {
+                transaction,
+                end_lsn,
+            } => self.commit(&transaction, end_lsn)?,
+            Step::Relation(header) => return Ok(Next::Describe(announced(header, &self.types))),
+            // Logical messages make no events yet; their ordinals are counted.
+            Step::Message(_) | Step::Nothing => {}
+        }
+        Ok(Next::Go)
+    }
+
+    /// A keepalive: all before `wal_end` was sent.
+    pub fn keepalive(&mut self, wal_end: Lsn) {
+        if self.reader.transaction().is_none() {
+            self.tracker.idle(wal_end);
+        }
+    }
+
+    /// Bytes that the events of the last message take.
+    pub fn pending_bytes(&self) -> u64 {
+        let events = self.mapping.events.iter();
+        events.map(|event| event.memory_bytes() as u64).sum()
+    }
+
+    pub fn has_pending(&self) -> bool {
+        !self.mapping.events.is_empty()
+    }
+
+    /// Stages the events of the last message: their room in memory was taken.
+    pub fn stage(&mut self) {
+        let mapping = &mut self.mapping;
+        for event in mapping.events.drain(..) {
+            self.staged_count += 1;
+            if let Some(staged) = self.staged.get_mut(event.endpoint.0) {
+                staged.push(event);
+            }
+        }
+        mapping.staged_to = mapping.mapped_to;
+    }
+
+    /// Puts what is staged into the inboxes, the tracker first.
+    pub fn flush(&mut self) -> Result<(), ReadError> {
+        if self.staged_count > 0 {
+            self.tracker.wanted(self.staged_count)?;
+            self.staged_count = 0;
+            for (inbox, staged) in self.inboxes.iter().zip(&mut self.staged) {
+                inbox.put(staged);
+            }
+        }
+        Ok(())
+    }
+
+    /// The relation with its real key, and the types that were not known.
+    pub fn bind(
+        &mut self,
+        mut announced: Announced,
+        key: &[String],
+        types: Vec<(u32, crate::pgoutput::value::TypeKind)>,
+    ) {
+        for (oid, kind) in types {
+            self.types.insert(oid, kind);
+        }
+        announced.relation.key = key
+            .iter()
+            .filter_map(|column| announced.relation.column(column))
+            .collect();
+        if let Some(mapper) = &mut self.mapping.mapper {
+            for problem in mapper.bind(&announced.relation, &self.types).problems {
+                warn!(table = %announced.relation.name, "{problem}");
+            }
+        }
+        // Renamed: its counters are another's.
+        self.mapping.counters.remove(&announced.relation.oid);
+        self.reader.bind(announced.relation);
+    }
+
+    fn commit(&mut self, transaction: &Transaction, end_lsn: Lsn) -> Result<(), ReadError> {
+        if self.repeat {
+            self.repeat = false;
+            return Ok(());
+        }
+        self.flush()?;
+        self.tracker.commit(
+            end_lsn,
+            ReadTransaction {
+                commit_lsn: transaction.commit_lsn,
+                xid: transaction.xid,
+                commit_time_us: transaction.commit_time_us,
+            },
+        )?;
+        self.committed_to = transaction.commit_lsn;
+        Ok(())
+    }
+}
+
+impl Mapping {
+    /// Maps a change, unless it was staged before.
+    fn change(&mut self, change: &Change<'_>, repeat: bool) {
+        let place = (change.transaction.commit_lsn, change.ordinal);
+        if repeat || place <= self.staged_to {
+            self.metrics.changes_repeated.inc();
+            return;
+        }
+        let Some(mapper) = &mut self.mapper else {
+            return;
+        };
+        let mapped = mapper.map(change, &mut self.events);
+        self.mapped_to = place;
+        let metrics = &self.metrics;
+        let counters = self
+            .counters
+            .entry(change.relation.oid)
+            .or_insert_with(|| ChangeCounters::new(metrics, &change.relation.name));
+        match mapped.matched {
+            // A table that another config published: no rule speaks of it.
+            Matched::Unbound => return,
+            Matched::Filtered => {
+                counters.read.inc();
+                counters.filtered.inc();
+            }
+            Matched::Matched => {
+                counters.read.inc();
+                counters.matched.inc();
+            }
+        }
+        if !mapped.misfit_types.is_empty() {
+            counters.misfits.inc_by(mapped.misfit_types.len() as u64);
+        }
+        take_parked(mapped.parked, &mut self.events);
+        for failure in &mapped.failures {
+            metrics
+                .condition_failures
+                .get_or_create(&OfRule {
+                    rule: failure.rule.to_string(),
+                    kind: failure.kind.as_str(),
+                })
+                .inc();
+            if failure.seen == Seen::First {
+                warn!(
+                    rule = %failure.rule,
+                    kind = failure.kind.as_str(),
+                    "a rule failed on a row; further failures are counted in walhook_condition_failures"
+                );
+            }
+        }
+    }
+}

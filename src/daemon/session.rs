@@ -1,0 +1,434 @@
+//! A session: one control and one replication connection, from connect to their end.
+//!
+//! 1. control connection: it stays open, it is the canary of a shutdown
+//! 2. replication connection, and that both are on the same server
+//! 3. preflight: everything wrong at once, before anything is changed
+//! 4. publications, each in its own committed transaction, before the slot
+//! 5. the slot: what it is against what the state file remembers, created when neither is there
+//! 6. START, and the slot compared once more before the first row is used
+//! 7. the loop: bytes -> messages -> events
+//!
+//! Whatever waits, the status updates go on: they have a task of their own.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::checkpoint::Lineage;
+use super::reading::{Announced, Next, ReadError, Reading};
+use super::slot::{self, Opened};
+use super::source::{Source, SourceError, SourceStop};
+use super::watch::Watch;
+use crate::lane::budget::MemoryBudget;
+use crate::lsn::Lsn;
+use crate::mapping::SourceIdentity;
+use crate::pgoutput::{Frame, Reply};
+use crate::postgres::Client;
+use crate::postgres::catalog::{self, QueryError};
+use crate::postgres::connect::{self, Control};
+use crate::postgres::failure::{ConnectError, Failure, ReplicationError, chain, judge};
+use crate::postgres::preflight::Problem;
+use crate::postgres::publication::PublicationError;
+use crate::postgres::replication::ReplicationConnection;
+use crate::postgres::slot::SlotVerdict;
+use crate::postgres::status::StatusInputs;
+use crate::postgres::stream::{StreamFrame, StreamReader};
+use crate::store::StoreCallError;
+use crate::telemetry::view::View;
+
+/// Without a byte for so long, though replies were asked for, the peer is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// How a session ended, when it was not for good.
+#[derive(Debug)]
+pub enum Ended {
+    Stopped,
+    /// Try again: for this reason.
+    Failed(String),
+}
+
+/// What can end a session.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Replication(#[from] ReplicationError),
+    #[error("failed to {0}")]
+    Query(#[from] QueryError),
+    #[error("failed to {0}")]
+    Publication(#[from] PublicationError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("{0}")]
+    Slot(SlotVerdict),
+    #[error("{}", problems(.0))]
+    Preflight(Vec<Problem>),
+    #[error("{0}")]
+    Transient(String),
+    #[error(transparent)]
+    Store(#[from] StoreCallError),
+}
+
+fn problems(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(Problem::full).collect();
+    format!(
+        "the database is not ready for this config:\n{}",
+        lines.join("\n")
+    )
+}
+
+impl SessionError {
+    /// Decides whether the session is followed by another.
+    fn judged(self, source: &Source) -> Result<Ended, SourceError> {
+        match self {
+            SessionError::Store(error) => Err(SourceError::Store(error)),
+            SessionError::Slot(verdict) if verdict.is_definite() => {
+                let remedy = verdict.remedy().unwrap_or_default();
+                Err(SourceError::Definite(format!(
+                    "{verdict}\n  hint: {remedy}"
+                )))
+            }
+            SessionError::Preflight(_)
+            | SessionError::Publication(PublicationError::NotAllowed { .. }) => {
+                Err(SourceError::Definite(self.to_string()))
+            }
+            SessionError::Slot(_) | SessionError::Transient(_) => {
+                Ok(Ended::Failed(self.to_string()))
+            }
+            error => match judge(&error, source.phase) {
+                Failure::Transient(reason) => Ok(Ended::Failed(reason)),
+                Failure::Definite(reason) => Err(SourceError::Definite(reason)),
+            },
+        }
+    }
+}
+
+/// A session's connections, before it streams.
+struct Connected {
+    control: Control,
+    replication: ReplicationConnection,
+    opened: Opened,
+    canary: Canary,
+}
+
+/// Ends with why the control connection ended. Dropped, it closes that connection.
+struct Canary {
+    ended: oneshot::Receiver<String>,
+    driver: tokio::task::JoinHandle<()>,
+}
+
+impl Canary {
+    fn keep(connection: impl Future<Output = String> + Send + 'static) -> Self {
+        let (tell, ended) = oneshot::channel();
+        let driver = tokio::spawn(async move {
+            let _ = tell.send(connection.await);
+        });
+        Canary { ended, driver }
+    }
+
+    async fn ended(&mut self) -> String {
+        match (&mut self.ended).await {
+            Ok(reason) => reason,
+            Err(_) => "control connection ended".to_owned(),
+        }
+    }
+}
+
+impl Drop for Canary {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Runs one session to its end.
+pub(super) async fn run(source: &mut Source, stop: &SourceStop) -> Result<Ended, SourceError> {
+    let connected = tokio::select! {
+        () = stop.reading.cancelled() => return Ok(Ended::Stopped),
+        connected = connect(source) => connected,
+    };
+    let streamed = match connected {
+        Ok(connected) => stream(source, stop, connected).await,
+        Err(error) => Err(error),
+    };
+    match streamed {
+        Ok(()) => Ok(Ended::Stopped),
+        Err(error) => error.judged(source),
+    }
+}
+
+/// Steps 1 to 5. The replication connection logs in first: it gives a password in
+/// clear text over TLS or a unix socket alone.
+async fn connect(source: &mut Source) -> Result<Connected, SessionError> {
+    let info = &source.config.source.conninfo;
+    let mut replication = connect::replication(info).await?;
+    let (control, connection) = connect::control(info).await?;
+    let canary = Canary::keep(connection);
+    if control.unverified && source.told.is_news("unverified") {
+        warn!(
+            "the connection to the database is not verified: anybody in between could pose as it; use sslmode=verify-full"
+        );
+    }
+    let system = replication.identify_system().await?;
+    let server = catalog::server(&control.client).await?;
+    same_server(&mut replication, &server, system.system_identifier).await?;
+    if server.encoding == "SQL_ASCII" {
+        replication.read_bytes_as_they_are().await?;
+    }
+    let opened = slot::open(source, &control.client, &mut replication, &system).await?;
+    source.reading.of_source(SourceIdentity {
+        system_identifier: system.system_identifier,
+        database: server.database.as_str().into(),
+    });
+    source.lineage.send_replace(Some(Lineage {
+        system_identifier: system.system_identifier,
+        timeline: system.timeline,
+    }));
+    Ok(Connected {
+        control,
+        replication,
+        opened,
+        canary,
+    })
+}
+
+/// A name can lead to two servers: a pooler, a failover between the two connects.
+async fn same_server(
+    replication: &mut ReplicationConnection,
+    server: &catalog::Server,
+    system_identifier: u64,
+) -> Result<(), SessionError> {
+    let started = replication
+        .query("SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::int8")
+        .await?;
+    let started = started
+        .first()
+        .and_then(|row| row.first()?.as_deref()?.parse::<i64>().ok());
+    let same = started == Some(server.postmaster_start_us)
+        && server
+            .system_identifier
+            .is_none_or(|identifier| identifier == system_identifier);
+    if same {
+        Ok(())
+    } else {
+        Err(SessionError::Transient(
+            "the two connections to the database are on different servers".to_owned(),
+        ))
+    }
+}
+
+/// Steps 6 and 7, and the end of the stream.
+async fn stream(
+    source: &mut Source,
+    stop: &SourceStop,
+    connected: Connected,
+) -> Result<(), SessionError> {
+    let Connected {
+        control,
+        replication,
+        opened,
+        mut canary,
+    } = connected;
+    let slot_name = source.config.source.slot.clone();
+    let (mut reader, writer) = replication
+        .start(&slot_name, &opened.publications, opened.start)
+        .await?;
+    slot::compare_again(source, &control.client).await?;
+
+    let received = Arc::new(AtomicU64::new(0));
+    let reply_now = Arc::new(Notify::new());
+    let (confirmed, was_confirmed) = watch::channel(Lsn::ZERO);
+    let inputs = StatusInputs {
+        durable: source.durable.clone(),
+        received: Arc::clone(&received),
+        reply_now: Arc::clone(&reply_now),
+        confirmed,
+    };
+    let status_stop = CancellationToken::new();
+    let every = status_interval(&control.client).await?;
+    let mut status = StatusTask(tokio::spawn(writer.run(inputs, every, status_stop.clone())));
+
+    source.reading.reconnected();
+    source.streaming();
+    let budget = Arc::clone(&source.shared.budget);
+    let reading = Loop {
+        reading: &mut source.reading,
+        client: &control.client,
+        budget: &budget,
+        received: &received,
+        reply_now: &reply_now,
+        view: &source.shared.view,
+    };
+    let watch = Watch {
+        config: &source.config,
+        client: &control.client,
+        shared: &source.shared,
+    };
+    let shown = show_confirmed(was_confirmed, &source.shared.view);
+    // Priorities: stop, the canary, the status task (it should not end), the stream,
+    // the watch.
+    tokio::select! {
+        biased;
+        () = stop.reading.cancelled() => {}
+        reason = canary.ended() => return Err(SessionError::Transient(reason)),
+        ended = &mut status.0 => return Err(match ended {
+            Ok(Err(error)) => SessionError::Replication(error),
+            Ok(Ok(())) | Err(_) => SessionError::Transient("status updates ended".to_owned()),
+        }),
+        ended = reading.run(&mut reader) => return ended,
+        ended = watch.run() => return ended,
+        () = shown => {}
+    }
+    // What was read stays with the lanes until they have told what they settled; the
+    // status updates go on until that is durable.
+    stop.stream.cancelled().await;
+    status_stop.cancel();
+    if let Ok(Err(error)) = (&mut status.0).await {
+        debug!(error = chain(&error), "failed to confirm the last position");
+    }
+    Ok(())
+}
+
+/// Shows what the status updates confirm, for as long as they go on.
+async fn show_confirmed(mut confirmed: watch::Receiver<Lsn>, view: &View) {
+    loop {
+        let lsn = *confirmed.borrow_and_update();
+        if !lsn.is_zero() {
+            view.update(|shown| shown.confirmed = lsn);
+        }
+        if confirmed.changed().await.is_err() {
+            // The status task says why, in the branch that waits for it.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A task that ends with the session.
+struct StatusTask(tokio::task::JoinHandle<Result<(), ReplicationError>>);
+
+impl Drop for StatusTask {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A third of `wal_sender_timeout`, when it is set.
+async fn status_interval(client: &Client) -> Result<Option<Duration>, SessionError> {
+    let timeout_ms = catalog::wal_sender_timeout_ms(client).await?;
+    Ok(timeout_ms
+        .filter(|ms| *ms > 0)
+        .map(|ms| Duration::from_millis(ms / 3).max(Duration::from_millis(50))))
+}
+
+/// The loop over the stream.
+struct Loop<'a> {
+    reading: &'a mut Reading,
+    client: &'a Client,
+    budget: &'a MemoryBudget,
+    received: &'a AtomicU64,
+    reply_now: &'a Notify,
+    view: &'a View,
+}
+
+/// What a frame leaves to be done, once it is no longer borrowed.
+enum Then {
+    Go,
+    Describe(Announced),
+    Ended,
+}
+
+impl Loop<'_> {
+    async fn run(mut self, reader: &mut StreamReader) -> Result<(), SessionError> {
+        loop {
+            loop {
+                let then = match reader.next_frame()? {
+                    None => break,
+                    Some(frame) => self.frame(frame)?,
+                };
+                match then {
+                    Then::Go => {}
+                    Then::Describe(announced) => self.describe(announced).await?,
+                    Then::Ended => {
+                        return Err(SessionError::Transient(
+                            "the server ended the stream: it is shutting down".to_owned(),
+                        ));
+                    }
+                }
+                if self.reading.has_pending() {
+                    self.make_room().await?;
+                }
+            }
+            // All that the socket had is mapped: hand it over at once.
+            self.reading.flush()?;
+            let silent_until = Instant::now() + SILENCE_MAX;
+            match tokio::time::timeout_at(silent_until, reader.fill()).await {
+                Ok(filled) => filled?,
+                Err(_) => {
+                    return Err(SessionError::Transient(format!(
+                        "nothing came from the server for {} s",
+                        SILENCE_MAX.as_secs()
+                    )));
+                }
+            }
+        }
+    }
+
+    fn frame(&mut self, frame: StreamFrame<'_>) -> Result<Then, SessionError> {
+        match frame {
+            StreamFrame::Copy(Frame::Data {
+                wal_end, payload, ..
+            }) => {
+                self.received.fetch_max(wal_end.0, Ordering::Relaxed);
+                match self.reading.message(payload)? {
+                    Next::Go => Ok(Then::Go),
+                    Next::Describe(announced) => Ok(Then::Describe(announced)),
+                }
+            }
+            StreamFrame::Copy(Frame::Keepalive { wal_end, reply, .. }) => {
+                self.received.fetch_max(wal_end.0, Ordering::Relaxed);
+                self.view.update(|shown| shown.wal_end = wal_end);
+                self.reading.keepalive(wal_end);
+                if reply == Reply::Now {
+                    self.reply_now.notify_one();
+                }
+                Ok(Then::Go)
+            }
+            StreamFrame::Notice(notice) => {
+                info!(%notice, "notice of the server");
+                Ok(Then::Go)
+            }
+            StreamFrame::Ended => Ok(Then::Ended),
+        }
+    }
+
+    /// Takes room in memory for the events of the last message, waiting for the
+    /// endpoints when there is none.
+    async fn make_room(&mut self) -> Result<(), SessionError> {
+        let bytes = self.reading.pending_bytes();
+        if !self.budget.try_take(bytes) {
+            // They can only make room by sending what was staged before.
+            self.reading.flush()?;
+            self.budget.take(bytes).await;
+        }
+        self.reading.stage();
+        Ok(())
+    }
+
+    /// The catalog says what the Relation message leaves out.
+    async fn describe(&mut self, announced: Announced) -> Result<(), SessionError> {
+        let key = catalog::relation_key(self.client, announced.relation.oid).await?;
+        let types = if announced.unknown_types.is_empty() {
+            Vec::new()
+        } else {
+            catalog::type_kinds(self.client, &announced.unknown_types).await?
+        };
+        self.reading.bind(announced, &key, types);
+        Ok(())
+    }
+}

@@ -1,0 +1,203 @@
+//! Opening the slot: what it is against what the state file remembers; created, after
+//! the intention is durable, when neither knows of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::session::SessionError;
+use super::source::Source;
+use crate::config::Config;
+use crate::event::EndpointIndex;
+use crate::lane::options::Order;
+use crate::lsn::Lsn;
+use crate::postgres::Client;
+use crate::postgres::catalog::Server;
+use crate::postgres::preflight;
+use crate::postgres::publication::{self, PublicationNames};
+use crate::postgres::replication::{ReplicationConnection, System};
+use crate::postgres::slot::{self, Expected, Marked, SlotVerdict, blockers};
+use crate::postgres::wanted::Wanted;
+use crate::store::{SlotState, StartAt};
+
+/// The creation of a slot that waits longer is told with what it waits for.
+const CREATION_TOLD_AFTER: Duration = Duration::from_secs(3);
+
+/// What START_REPLICATION is to say.
+#[derive(Debug)]
+pub struct Opened {
+    pub publications: Vec<String>,
+    pub start: Lsn,
+}
+
+/// What the config wants of the database.
+pub fn wanted(config: &Config) -> Wanted {
+    let keyed: Vec<(EndpointIndex, Arc<str>)> = config
+        .endpoints
+        .iter()
+        .enumerate()
+        .filter(|(_, endpoint)| matches!(endpoint.lanes.order, Order::Key { .. }))
+        .map(|(index, endpoint)| (EndpointIndex(index), Arc::clone(&endpoint.name)))
+        .collect();
+    Wanted::new(&config.tables, &keyed)
+}
+
+pub fn publication_names(config: &Config) -> PublicationNames {
+    PublicationNames::new(&config.source.publication, &config.source.slot)
+}
+
+/// Preflight, publications, slot: in this order.
+pub(super) async fn open(
+    source: &mut Source,
+    client: &Client,
+    replication: &mut ReplicationConnection,
+    system: &System,
+) -> Result<Opened, SessionError> {
+    let config = Arc::clone(&source.config);
+    let names = publication_names(&config);
+    let report = preflight::inspect(client, &names, &wanted(&config)).await?;
+    // The slot's own state first: about a lost slot the other problems say nothing.
+    let verdict = judge(
+        &source.state,
+        &config,
+        report.slot.as_ref(),
+        &report.server,
+        system,
+    );
+    if verdict.is_definite() {
+        return Err(SessionError::Slot(verdict));
+    }
+    let Some(plan) = report.plan() else {
+        return Err(SessionError::Preflight(report.problems));
+    };
+    for warning in &report.warnings {
+        if source.told.is_news(&warning.to_string()) {
+            warn!("{warning}");
+        }
+    }
+    if !plan.statements.is_empty() {
+        info!(
+            created = plan.created.join(", "),
+            added = plan.added.len(),
+            removed = plan.removed.len(),
+            "changing the publications"
+        );
+        publication::apply(client, plan).await?;
+    }
+    if let SlotVerdict::InCreation { .. } = verdict {
+        return Err(SessionError::Slot(verdict));
+    }
+    if verdict == SlotVerdict::Fresh {
+        create(source, client, replication, system).await?;
+    }
+    Ok(Opened {
+        publications: report.publications().to_vec(),
+        start: match (source.state.start, source.state.checkpoint) {
+            (StartAt::Checkpoint, Some(checkpoint)) => checkpoint.lsn,
+            _ => Lsn::ZERO,
+        },
+    })
+}
+
+/// After START: nobody has moved or recreated the slot in between.
+pub(super) async fn compare_again(source: &Source, client: &Client) -> Result<(), SessionError> {
+    let config = &source.config;
+    let server = crate::postgres::catalog::server(client).await?;
+    let facts = slot::slot(client, &config.source.slot).await?;
+    let Some(lineage) = *source.lineage.borrow() else {
+        return Ok(());
+    };
+    let system = System {
+        system_identifier: lineage.system_identifier,
+        timeline: lineage.timeline,
+        flush: server.flush_lsn,
+    };
+    let durable = *source.durable.borrow();
+    let mut state = source.state.clone();
+    if let Some(checkpoint) = &mut state.checkpoint {
+        checkpoint.lsn = checkpoint.lsn.max(durable);
+    }
+    match judge(&state, config, facts.as_ref(), &server, &system) {
+        SlotVerdict::Fresh => Err(SessionError::Transient(
+            "the slot was dropped while the stream was started".to_owned(),
+        )),
+        verdict if verdict.is_definite() => Err(SessionError::Slot(verdict)),
+        _ => Ok(()),
+    }
+}
+
+fn judge(
+    state: &SlotState,
+    config: &Config,
+    facts: Option<&slot::SlotFacts>,
+    server: &Server,
+    system: &System,
+) -> SlotVerdict {
+    let expected = Expected {
+        slot: config.source.slot.clone(),
+        checkpoint: state.checkpoint.map(|checkpoint| Marked {
+            system_identifier: checkpoint.system_identifier,
+            lsn: checkpoint.lsn,
+        }),
+        intention: state.intention.map(|intention| Marked {
+            system_identifier: intention.system_identifier,
+            lsn: intention.lsn,
+        }),
+    };
+    slot::compare(
+        &expected,
+        facts,
+        &server.database,
+        system.system_identifier,
+        server.flush_lsn,
+    )
+}
+
+/// The intention is committed first, so that a slot which is found after a crash in
+/// between is known to be ours.
+async fn create(
+    source: &mut Source,
+    client: &Client,
+    replication: &mut ReplicationConnection,
+    system: &System,
+) -> Result<(), SessionError> {
+    let name = source.config.source.slot.clone();
+    let (identifier, lsn) = (system.system_identifier, system.flush);
+    let slot = name.clone();
+    source
+        .shared
+        .store
+        .call(move |store| store.intend(&slot, identifier, lsn))
+        .await?;
+    source.state.intention = Some(crate::store::Intention {
+        system_identifier: identifier,
+        lsn,
+    });
+    let creation = replication.create_slot(&name);
+    tokio::pin!(creation);
+    let point = loop {
+        match tokio::time::timeout(CREATION_TOLD_AFTER, &mut creation).await {
+            Ok(created) => break created?,
+            Err(_) => {
+                let open = blockers(client).await?;
+                let open: Vec<String> = open.iter().map(ToString::to_string).collect();
+                let reason = format!(
+                    "creating slot \"{name}\" waits for open write transactions: {}",
+                    open.join("; ")
+                );
+                if source.told.is_news(&reason) {
+                    warn!("{reason}");
+                }
+                source.shared.view.set_stream(
+                    crate::telemetry::view::StreamState::Waiting { reason },
+                    std::time::SystemTime::now(),
+                );
+            }
+        }
+    };
+    info!(slot = %name, from = %point, "created the replication slot");
+    // All before it is nobody's: the first checkpoint.
+    source.shared.tracker.idle(point);
+    Ok(())
+}

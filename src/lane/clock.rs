@@ -1,0 +1,58 @@
+//! The daemon's clock: one that never goes back, and the wall's beside it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+use super::state::MonotonicMs;
+
+/// 2000-01-01, Postgres' zero, in Unix microseconds.
+pub const POSTGRES_EPOCH_UNIX_US: i64 = 946_684_800_000_000;
+
+/// Begins with the daemon. Follows tokio's clock, so that tests can pause it.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    started: Instant,
+}
+
+impl Clock {
+    pub fn start() -> Self {
+        Clock {
+            started: Instant::now(),
+        }
+    }
+
+    pub fn now(&self) -> MonotonicMs {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// When the clock will show `at`.
+    pub fn instant(&self, at: MonotonicMs) -> Instant {
+        self.started + Duration::from_millis(u64::try_from(at).unwrap_or(0))
+    }
+
+    /// The wall's time of a moment of this clock, by the wall clock as it is now.
+    pub fn to_unix_ms(&self, at: MonotonicMs) -> i64 {
+        unix_us() / 1000 - (self.now() - at)
+    }
+
+    /// The moment of a time that the state file holds. One in the future, written by
+    /// a clock that was wrong, counts as now.
+    pub fn from_unix_ms(&self, unix_ms: i64) -> MonotonicMs {
+        self.now() - (unix_us() / 1000 - unix_ms).max(0)
+    }
+}
+
+/// Microseconds since 1970, negative before.
+pub fn unix_us() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_micros()).unwrap_or(i64::MAX),
+    }
+}
+
+/// How long ago a commit was; nothing when its clock is ahead of ours.
+pub fn since_commit(commit_time_us: i64) -> Duration {
+    let ago = unix_us() - commit_time_us.saturating_add(POSTGRES_EPOCH_UNIX_US);
+    Duration::from_micros(u64::try_from(ago).unwrap_or(0))
+}

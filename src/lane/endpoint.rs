@@ -1,0 +1,712 @@
+//! An endpoint's task: it owns the endpoint's lanes and makes their attempts.
+//!
+//! ```text
+//! inbox --> Lanes --> attempt --> client --> outcome --> Lanes --> tracker (settled)
+//!              ^                                            `--> store (dead letters)
+//!              `---- store (dead letters that a person sent again)
+//! ```
+//!
+//! One task an endpoint, whatever the number of its lanes: its requests are futures
+//! inside it, `concurrency` of them at most. It starts no attempt once it is told to
+//! stop, waits for those in flight, and tells the tracker of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::budget::MemoryBudget;
+use super::clock::{Clock, since_commit, unix_us};
+use super::health::{DisabledBy, Health};
+use super::inbox::Inbox;
+use super::report::{Line, Report};
+use super::state::{
+    Attempt, Finished, LaneProgress, Lanes, MonotonicMs, Park, ParkReason, Pushed, Settled, Ticket,
+};
+use crate::change::TableName;
+use crate::delivery::client::Client;
+use crate::delivery::outcome::{Answer, Outcome, outcome};
+use crate::delivery::request::Webhook;
+use crate::event::{EndpointIndex, Event, EventId, Fate};
+use crate::lsn::Lsn;
+use crate::progress::tracker::{LanePlace, Tracker};
+use crate::store::{
+    DeadReason, EndpointState, LanePosition, NewDeadLetter, RetryCursor, RetryingEvent,
+    StoreCallError, StoreHandle, StoredEvent, Verdict,
+};
+use crate::telemetry::metrics::{EventCounters, Metrics, OfAttempt, OfEndpoint};
+use crate::telemetry::view::{EndpointHealth, View};
+
+/// Dead letters that were sent again are read from the store so many at a time.
+const RETRIED_EVENTS_MAX: usize = 100;
+const RETRIED_BYTES_MAX: usize = 1024 * 1024;
+/// How often the view of waiting events is brought up to date.
+const VIEW_EVERY_MS: MonotonicMs = 500;
+
+/// What a person asked for.
+#[derive(Debug)]
+pub enum Command {
+    /// Dead letters were marked to be sent again.
+    Retry,
+    /// Lift what disabled the endpoint. It is stored already.
+    Enable,
+}
+
+/// What all endpoints of the daemon share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    pub slot: Arc<str>,
+    pub tracker: Arc<Tracker>,
+    pub budget: Arc<MemoryBudget>,
+    pub store: StoreHandle,
+    pub metrics: Arc<Metrics>,
+    pub view: Arc<View>,
+    pub clock: Clock,
+}
+
+/// One endpoint. See the module's picture.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub index: EndpointIndex,
+    pub name: Arc<str>,
+    pub batched: bool,
+    pub park_statuses: Vec<u16>,
+    pub lanes: Lanes,
+    pub inbox: Arc<Inbox>,
+    pub client: Client,
+    pub shared: Shared,
+}
+
+/// What ended, of what the task waits for.
+enum Done {
+    Attempt {
+        ticket: Ticket,
+        answer: Answer,
+    },
+    Parked {
+        ticket: Ticket,
+        stored: Result<(), StoreCallError>,
+    },
+    RetriedRead(Result<Vec<RetryingEvent>, StoreCallError>),
+    /// So many of the dead letters that were sent again are gone from the store.
+    RetriedRemoved {
+        count: usize,
+        stored: Result<(), StoreCallError>,
+    },
+    Stored(Result<(), StoreCallError>),
+}
+
+/// What happened, for the loop.
+enum Happened {
+    Stop,
+    Command(Option<Command>),
+    Arrived,
+    Done(Option<Done>),
+    Time,
+}
+
+impl Endpoint {
+    /// Runs until `stop`. The error is of the state file.
+    pub async fn run(
+        self,
+        commands: mpsc::Receiver<Command>,
+        stop: CancellationToken,
+    ) -> Result<(), StoreCallError> {
+        Task {
+            counters: HashMap::new(),
+            report: Report::default(),
+            waiting_events: 0,
+            waiting_bytes: 0,
+            view_due: 0,
+            shows_nothing: true,
+            retried: Retried::default(),
+            running: FuturesUnordered::new(),
+            arrived: Vec::new(),
+            endpoint: self,
+        }
+        .run(commands, stop)
+        .await
+    }
+}
+
+struct Task {
+    endpoint: Endpoint,
+    counters: HashMap<Arc<TableName>, EventCounters>,
+    report: Report,
+    waiting_events: u64,
+    waiting_bytes: u64,
+    view_due: MonotonicMs,
+    /// The view says that nothing waits.
+    shows_nothing: bool,
+    retried: Retried,
+    running: FuturesUnordered<BoxFuture<'static, Done>>,
+    arrived: Vec<Event>,
+}
+
+/// How far the dead letters that were sent again are read.
+#[derive(Debug, Default)]
+struct Retried {
+    /// Asked for while a read was under way, or not read to the end.
+    wanted: bool,
+    reading: bool,
+    /// In the lanes now.
+    waiting: usize,
+    cursor: Option<RetryCursor>,
+}
+
+impl Task {
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        stop: CancellationToken,
+    ) -> Result<(), StoreCallError> {
+        self.show_health();
+        self.retried.wanted = true;
+        loop {
+            self.read_retried();
+            self.send();
+            let happened = self.wait(&mut commands, &stop).await;
+            match happened {
+                Happened::Stop => break,
+                Happened::Command(Some(command)) => self.command(command),
+                Happened::Command(None) => {}
+                Happened::Arrived => self.take_in(),
+                Happened::Done(done) => {
+                    if let Some(done) = done {
+                        self.done(done)?;
+                    }
+                }
+                Happened::Time => {}
+            }
+            self.show_waiting();
+        }
+        self.drain().await
+    }
+
+    /// Waits for the next thing to happen. Priorities: stop, what a person asked,
+    /// new events (one lock for all of them), what has ended, time.
+    async fn wait(
+        &mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        stop: &CancellationToken,
+    ) -> Happened {
+        let now = self.endpoint.shared.clock.now();
+        let wake = self.endpoint.lanes.wake_at(now);
+        let view = (self.waiting_events > 0).then_some(self.view_due.max(now + 1));
+        let wake = wake.into_iter().chain(view).min();
+        let wake = wake.map(|at| self.endpoint.shared.clock.instant(at));
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => Happened::Stop,
+            Some(command) = commands.recv() => Happened::Command(Some(command)),
+            () = self.endpoint.inbox.take(&mut self.arrived) => Happened::Arrived,
+            done = self.running.next(), if !self.running.is_empty() => Happened::Done(done),
+            () = sleep_until(wake), if wake.is_some() => Happened::Time,
+        }
+    }
+
+    /// Waits for what is in flight, starting nothing new.
+    async fn drain(mut self) -> Result<(), StoreCallError> {
+        while let Some(done) = self.running.next().await {
+            self.done(done)?;
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Retry => self.retried.wanted = true,
+            Command::Enable => {
+                info!(endpoint = %self.endpoint.name, "endpoint enabled");
+                self.endpoint.lanes.enable();
+                self.show_health();
+            }
+        }
+    }
+
+    fn take_in(&mut self) {
+        let now = self.endpoint.shared.clock.now();
+        let mut repeats: Vec<(Lsn, u64)> = Vec::new();
+        let mut freed = 0;
+        let mut arrived = std::mem::take(&mut self.arrived);
+        for event in arrived.drain(..) {
+            let counters = counters(&mut self.counters, &self.endpoint, &event.table);
+            let bytes = event.memory_bytes() as u64;
+            let lsn = event.position.lsn;
+            match self.endpoint.lanes.push(event, now) {
+                Pushed::Queued => {
+                    counters.made.inc();
+                    counters.waiting.inc();
+                    self.waiting_events += 1;
+                    self.waiting_bytes += bytes;
+                }
+                Pushed::Repeat => {
+                    counters.repeated.inc();
+                    freed += bytes;
+                    count_run(&mut repeats, lsn);
+                }
+            }
+        }
+        self.arrived = arrived;
+        if !repeats.is_empty() {
+            self.endpoint.shared.tracker.settled(repeats, []);
+            self.endpoint.shared.budget.give_back(freed);
+        }
+    }
+
+    /// Starts every attempt that may be made now.
+    fn send(&mut self) {
+        let now = self.endpoint.shared.clock.now();
+        while let Some(attempt) = self.endpoint.lanes.next(now) {
+            // Sent again by a person it is delivered, whatever its rule said.
+            let unwanted = attempt
+                .events
+                .first()
+                .is_some_and(|event| event.fate == Fate::DeadLetter);
+            if unwanted {
+                if let Some(park) = self.endpoint.lanes.not_attempted(attempt.ticket) {
+                    self.park(park, None);
+                }
+                continue;
+            }
+            let client = self.endpoint.client.clone();
+            let batched = self.endpoint.batched;
+            self.running.push(Box::pin(async move {
+                let Attempt {
+                    ticket,
+                    events,
+                    number,
+                } = attempt;
+                let webhook = webhook(&events, batched);
+                drop(events);
+                let timestamp = unix_us().div_euclid(1_000_000);
+                let answer = client.post(&webhook, timestamp, number).await;
+                Done::Attempt { ticket, answer }
+            }));
+        }
+    }
+
+    fn done(&mut self, done: Done) -> Result<(), StoreCallError> {
+        match done {
+            Done::Attempt { ticket, answer } => self.attempted(ticket, &answer),
+            Done::Parked { ticket, stored } => {
+                stored?;
+                let now = self.endpoint.shared.clock.now();
+                let settled = self.endpoint.lanes.parked(ticket, now);
+                self.parked(settled);
+            }
+            Done::RetriedRead(events) => self.retried_read(events?),
+            Done::RetriedRemoved { count, stored } => {
+                stored?;
+                self.retried.waiting = self.retried.waiting.saturating_sub(count);
+            }
+            Done::Stored(stored) => stored?,
+        }
+        Ok(())
+    }
+
+    fn attempted(&mut self, ticket: Ticket, answer: &Answer) {
+        let endpoint = &mut self.endpoint;
+        let now = endpoint.shared.clock.now();
+        let outcome = outcome(answer, &endpoint.park_statuses, SystemTime::now());
+        let of = OfAttempt {
+            endpoint: endpoint.name.to_string(),
+            outcome: outcome.as_str(),
+        };
+        endpoint.shared.metrics.attempts.get_or_create(&of).inc();
+        let finished = endpoint
+            .lanes
+            .finish(ticket, &outcome, now, fastrand::u64(..));
+        match finished {
+            Finished::Again => self.remember_failing(),
+            Finished::Settled(settled) => self.delivered(settled),
+            Finished::Park(park) => self.park(park, Some((&outcome, answer))),
+        }
+        if outcome == Outcome::Gone {
+            self.disable();
+        }
+        self.tell(&outcome, now);
+    }
+
+    fn delivered(&mut self, settled: Settled) {
+        let histogram = self
+            .endpoint
+            .shared
+            .metrics
+            .delivery_seconds
+            .get_or_create_owned(&OfEndpoint {
+                endpoint: self.endpoint.name.to_string(),
+            });
+        for event in &settled.events {
+            histogram.observe(since_commit(event.commit_time_us).as_secs_f64());
+            let counters = counters(&mut self.counters, &self.endpoint, &event.table);
+            counters.delivered.inc();
+            counters.waiting.dec();
+        }
+        if settled.retried {
+            let ids: Vec<EventId> = settled.events.iter().map(|event| event.id).collect();
+            let count = ids.len();
+            let (slot, name) = self.names();
+            let store = self.endpoint.shared.store.clone();
+            self.running.push(Box::pin(async move {
+                let stored = store
+                    .call(move |store| store.dead_delivered(&slot, &name, &ids).map(drop))
+                    .await;
+                Done::RetriedRemoved { count, stored }
+            }));
+        } else {
+            self.settle(&settled);
+        }
+    }
+
+    /// Their dead letters are durable.
+    fn parked(&mut self, settled: Settled) {
+        for event in &settled.events {
+            let counters = counters(&mut self.counters, &self.endpoint, &event.table);
+            counters.dead.inc();
+            counters.waiting.dec();
+        }
+        if settled.retried {
+            self.retried.waiting = self.retried.waiting.saturating_sub(settled.events.len());
+        } else {
+            self.settle(&settled);
+        }
+    }
+
+    /// Tells the tracker, and gives the memory back.
+    fn settle(&mut self, settled: &Settled) {
+        let mut runs: Vec<(Lsn, u64)> = Vec::new();
+        let mut bytes = 0;
+        for event in &settled.events {
+            count_run(&mut runs, event.position.lsn);
+            bytes += event.memory_bytes() as u64;
+        }
+        self.waiting_events = self
+            .waiting_events
+            .saturating_sub(settled.events.len() as u64);
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+        let endpoint = &self.endpoint;
+        let places = settled
+            .positions
+            .iter()
+            .map(|progress| place(endpoint, progress));
+        endpoint.shared.tracker.settled(runs, places);
+        endpoint.shared.budget.give_back(bytes);
+    }
+
+    /// How often a head failed, and since when, goes into the next checkpoint, so
+    /// that `retry.for` survives a restart.
+    fn remember_failing(&self) {
+        let endpoint = &self.endpoint;
+        let places = endpoint
+            .lanes
+            .failing()
+            .map(|progress| place(endpoint, &progress));
+        endpoint.shared.tracker.settled([], places);
+    }
+
+    fn park(&mut self, park: Park, last: Option<(&Outcome, &Answer)>) {
+        let clock = self.endpoint.shared.clock;
+        let (last_status, beginning) = match last {
+            Some((
+                _,
+                Answer::Response {
+                    status, beginning, ..
+                },
+            )) => (Some(*status), beginning.clone()),
+            Some((_, Answer::None(_))) | None => (None, Vec::new()),
+        };
+        let last_error = last.map(|(outcome, _)| outcome.to_string());
+        let verdict = Verdict {
+            reason: match park.reason {
+                ParkReason::Refused => DeadReason::ParkStatus,
+                ParkReason::TooOld => DeadReason::Expired,
+                ParkReason::RuleFailed => DeadReason::ConditionFailed,
+            },
+            parked_at_ms: unix_us().div_euclid(1000),
+            first_attempt_at_ms: (park.attempts > 0).then(|| clock.to_unix_ms(park.first_attempt)),
+            attempts: park.attempts,
+            last_status,
+            last_error: last_error.clone(),
+            answer: beginning,
+        };
+        warn!(
+            endpoint = %self.endpoint.name,
+            events = park.events.len(),
+            attempts = park.attempts,
+            last = last_error.as_deref().unwrap_or("rule failed"),
+            "events became dead letters"
+        );
+        let (slot, name) = self.names();
+        let ticket = park.ticket;
+        let store = self.endpoint.shared.store.clone();
+        if park.retried {
+            let ids: Vec<EventId> = park.events.iter().map(|event| event.id).collect();
+            self.running.push(Box::pin(async move {
+                let stored = store
+                    .call(move |store| {
+                        ids.iter().try_for_each(|id| {
+                            store.dead_again(&slot, &name, *id, &verdict).map(drop)
+                        })
+                    })
+                    .await;
+                Done::Parked { ticket, stored }
+            }));
+            return;
+        }
+        let lane = park
+            .positions
+            .first()
+            .map(|progress| progress.lane.to_string());
+        let dead: Vec<NewDeadLetter> = park
+            .events
+            .iter()
+            .map(|event| NewDeadLetter {
+                endpoint: name.to_string(),
+                lane: lane.clone().unwrap_or_default(),
+                event: StoredEvent::of(event),
+                verdict: verdict.clone(),
+            })
+            .collect();
+        let positions: Vec<LanePosition> = park
+            .positions
+            .iter()
+            .map(|progress| LanePosition {
+                endpoint: name.to_string(),
+                lane: progress.lane.to_string(),
+                position: progress.position,
+                first_attempt_at_ms: None,
+                attempts: 0,
+            })
+            .collect();
+        self.running.push(Box::pin(async move {
+            let stored = store
+                .call(move |store| store.park(&slot, dead, positions))
+                .await;
+            Done::Parked { ticket, stored }
+        }));
+    }
+
+    /// 410: nothing is sent until a person enables the endpoint, also after a restart.
+    fn disable(&mut self) {
+        warn!(
+            endpoint = %self.endpoint.name,
+            "endpoint answered 410 and is disabled; its events wait until \"walhook endpoint enable\""
+        );
+        let (slot, name) = self.names();
+        let state = EndpointState::Disabled(crate::store::DisabledBy::Gone410);
+        let since = unix_us().div_euclid(1000);
+        self.store(move |store| store.set_endpoint(&slot, &name, state, since));
+    }
+
+    /// Reads the next dead letters that were sent again, once those before are done.
+    fn read_retried(&mut self) {
+        if !self.retried.wanted || self.retried.reading || self.retried.waiting > 0 {
+            return;
+        }
+        self.retried.reading = true;
+        self.retried.wanted = false;
+        let (slot, name) = self.names();
+        let cursor = self.retried.cursor;
+        let store = self.endpoint.shared.store.clone();
+        self.running.push(Box::pin(async move {
+            let read = store
+                .call(move |store| {
+                    store.retrying(&slot, &name, cursor, RETRIED_EVENTS_MAX, RETRIED_BYTES_MAX)
+                })
+                .await;
+            Done::RetriedRead(read)
+        }));
+    }
+
+    fn retried_read(&mut self, events: Vec<RetryingEvent>) {
+        self.retried.reading = false;
+        // Read on until nothing is left; then the next request starts anew.
+        self.retried.cursor = events.last().map(|event| event.cursor);
+        self.retried.wanted |= !events.is_empty();
+        let now = self.endpoint.shared.clock.now();
+        for retrying in events {
+            let event = retrying.event.into_event(self.endpoint.index);
+            let counters = counters(&mut self.counters, &self.endpoint, &event.table);
+            if self.endpoint.lanes.push_retried(event, now) == Pushed::Queued {
+                counters.retried.inc();
+                counters.waiting.inc();
+                self.retried.waiting += 1;
+            }
+        }
+    }
+
+    fn names(&self) -> (Arc<str>, Arc<str>) {
+        (
+            Arc::clone(&self.endpoint.shared.slot),
+            Arc::clone(&self.endpoint.name),
+        )
+    }
+
+    fn store<F>(&mut self, job: F)
+    where
+        F: FnOnce(&mut crate::store::Store) -> Result<(), crate::store::StoreError>
+            + Send
+            + 'static,
+    {
+        let store = self.endpoint.shared.store.clone();
+        self.running
+            .push(Box::pin(async move { Done::Stored(store.call(job).await) }));
+    }
+
+    /// Logs what an outcome changed, and shows it.
+    fn tell(&mut self, outcome: &Outcome, now: MonotonicMs) {
+        let name = &self.endpoint.name;
+        if *outcome != Outcome::Delivered {
+            match self.report.failed(now) {
+                Line::FailureBegan => {
+                    warn!(endpoint = %name, %outcome, "endpoint is failing");
+                    self.show_failing(outcome);
+                }
+                Line::StillFailing { for_ms, attempts } => {
+                    warn!(
+                        endpoint = %name,
+                        %outcome,
+                        seconds = for_ms / 1000,
+                        attempts,
+                        waiting = self.waiting_events,
+                        "endpoint is still failing"
+                    );
+                    self.show_failing(outcome);
+                }
+                Line::Nothing | Line::Recovered { .. } => {}
+            }
+            return;
+        }
+        if !self.report.is_failing() || self.endpoint.lanes.failing().next().is_some() {
+            return;
+        }
+        if let Line::Recovered { after_ms, attempts } = self.report.well(now) {
+            info!(
+                endpoint = %name,
+                seconds = after_ms / 1000,
+                attempts,
+                waiting = self.waiting_events,
+                "endpoint has recovered"
+            );
+            self.show_health();
+        }
+    }
+
+    fn show_failing(&self, outcome: &Outcome) {
+        if !matches!(self.endpoint.lanes.health(), Health::Disabled(_)) {
+            self.show(EndpointHealth::Failing {
+                last: outcome.to_string(),
+                attempts: self.report.failed_attempts(),
+            });
+        } else {
+            self.show_health();
+        }
+    }
+
+    fn show_health(&self) {
+        self.show(match self.endpoint.lanes.health() {
+            Health::Disabled(by) => EndpointHealth::Disabled { by: by.to_string() },
+            _ => EndpointHealth::Ok,
+        });
+    }
+
+    fn show(&self, health: EndpointHealth) {
+        let up = i64::from(health == EndpointHealth::Ok);
+        let shared = &self.endpoint.shared;
+        shared
+            .metrics
+            .endpoint_up
+            .get_or_create(&OfEndpoint {
+                endpoint: self.endpoint.name.to_string(),
+            })
+            .set(up);
+        shared.view.update(|shown| {
+            if let Some(view) = shown.endpoints.get_mut(self.endpoint.index.0) {
+                if view.health != health {
+                    view.since = SystemTime::now();
+                }
+                view.health = health;
+            }
+        });
+    }
+
+    fn show_waiting(&mut self) {
+        let now = self.endpoint.shared.clock.now();
+        // That nothing waits any more is shown at once: no timer follows it.
+        if now < self.view_due && (self.waiting_events > 0 || self.shows_nothing) {
+            return;
+        }
+        self.shows_nothing = self.waiting_events == 0;
+        self.view_due = now + VIEW_EVERY_MS;
+        let oldest = self.endpoint.lanes.oldest_commit_time_us();
+        let (events, bytes) = (self.waiting_events, self.waiting_bytes);
+        self.endpoint.shared.view.update(|shown| {
+            if let Some(view) = shown.endpoints.get_mut(self.endpoint.index.0) {
+                view.waiting_events = events;
+                view.waiting_bytes = bytes;
+                view.oldest_commit_time_us = oldest;
+            }
+        });
+    }
+}
+
+/// The state file's word for what disabled an endpoint, as the lanes know it.
+pub fn restored_health(state: EndpointState) -> Health {
+    match state {
+        EndpointState::Enabled => Health::Open,
+        EndpointState::Disabled(by) => Health::Disabled(match by {
+            crate::store::DisabledBy::Gone410 => DisabledBy::Gone,
+            crate::store::DisabledBy::SpoolFull => DisabledBy::SpoolFull,
+            crate::store::DisabledBy::Operator => DisabledBy::Operator,
+        }),
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn webhook(events: &[Arc<Event>], batched: bool) -> Webhook {
+    match events {
+        [event] if !batched => Webhook::single(event.id, event.body.clone()),
+        events => Webhook::batch(events.iter().map(|event| (event.id, &event.body))),
+    }
+}
+
+fn counters<'a>(
+    all: &'a mut HashMap<Arc<TableName>, EventCounters>,
+    endpoint: &Endpoint,
+    table: &Arc<TableName>,
+) -> &'a EventCounters {
+    all.entry(Arc::clone(table))
+        .or_insert_with(|| EventCounters::new(&endpoint.shared.metrics, table, &endpoint.name))
+}
+
+fn count_run(runs: &mut Vec<(Lsn, u64)>, lsn: Lsn) {
+    match runs.last_mut() {
+        Some((last, count)) if *last == lsn => *count += 1,
+        _ => runs.push((lsn, 1)),
+    }
+}
+
+fn place(endpoint: &Endpoint, progress: &LaneProgress) -> LanePlace {
+    LanePlace {
+        endpoint: endpoint.index,
+        lane: Arc::clone(&progress.lane),
+        position: progress.position,
+        attempts: progress.attempts,
+        first_attempt_unix_ms: progress
+            .first_attempt
+            .map(|at| endpoint.shared.clock.to_unix_ms(at)),
+    }
+}

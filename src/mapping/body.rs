@@ -1,0 +1,170 @@
+//! The standard body.
+//!
+//! ```text
+//! {"id":..,"type":..,                                              its head: one an event type
+//!  "timestamp":..,"data":..,"previous":..,["unchanged":[..],]["lossy":[..],]"source":{..}}
+//!                                                                  its tail: one a change
+//! ```
+//!
+//! Compact, the keys in this order, always the same bytes for the same change and
+//! type. `unchanged` and `lossy` are lists of column names in the order of the
+//! table: what `data` leaves out because the WAL does not carry it, and where
+//! bytes that are no UTF-8 became U+FFFD.
+
+use std::io::Write;
+
+use super::findings::Findings;
+use super::plan::TablePlan;
+use super::row::{Known, RowView, Side};
+use crate::change::{Change, Operation};
+use crate::event::EventId;
+use crate::pgoutput::value::write_string;
+
+/// Microseconds between 1970 and 2000.
+const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
+
+pub fn write_head(id: EventId, event_type: &str, json: &mut Vec<u8>) {
+    json.extend_from_slice(b"{\"id\":\"");
+    write_plain(json, id);
+    // A type has no character that JSON escapes.
+    json.extend_from_slice(b"\",\"type\":\"");
+    json.extend_from_slice(event_type.as_bytes());
+    json.extend_from_slice(b"\",");
+}
+
+/// `source` is its constant part, as [`source_head`] makes it; `timestamp` as
+/// [`timestamp`] does.
+pub fn write_tail(
+    change: &Change<'_>,
+    row: &RowView<'_>,
+    timestamp: &[u8],
+    source: &[u8],
+    json: &mut Vec<u8>,
+    findings: &mut Findings,
+) {
+    findings.unchanged.clear();
+    findings.lossy.clear();
+    json.extend_from_slice(b"\"timestamp\":");
+    json.extend_from_slice(timestamp);
+    json.extend_from_slice(b",\"data\":");
+    write_data(row, json, findings);
+    json.extend_from_slice(b",\"previous\":");
+    write_previous(row, json, findings);
+    if !findings.unchanged.is_empty() {
+        json.extend_from_slice(b",\"unchanged\":");
+        write_names(row.table, &mut findings.unchanged, json);
+    }
+    if !findings.lossy.is_empty() {
+        json.extend_from_slice(b",\"lossy\":");
+        write_names(row.table, &mut findings.lossy, json);
+    }
+    json.push(b',');
+    json.extend_from_slice(source);
+    write_source_rest(change, json);
+    json.push(b'}');
+}
+
+/// The new row; of a delete the old one as far as it is known; of a truncate null.
+pub fn write_data(row: &RowView<'_>, json: &mut Vec<u8>, findings: &mut Findings) {
+    match row.operation {
+        Operation::Insert | Operation::Update => {
+            for column in row.table.columns.iter().filter(|column| column.selected) {
+                if row.new_value(column.place).is_err() {
+                    findings.unchanged.push(column.place);
+                }
+            }
+            write_row(row, Side::New, json, findings);
+        }
+        Operation::Delete => write_row(row, Side::Old, json, findings),
+        Operation::Truncate => json.extend_from_slice(b"null"),
+    }
+}
+
+/// The old row of an update: all columns, or those of a key that changed; else null.
+pub fn write_previous(row: &RowView<'_>, json: &mut Vec<u8>, findings: &mut Findings) {
+    if row.has_previous() {
+        write_row(row, Side::Old, json, findings);
+    } else {
+        json.extend_from_slice(b"null");
+    }
+}
+
+/// The columns that are selected and known.
+fn write_row(row: &RowView<'_>, side: Side, json: &mut Vec<u8>, findings: &mut Findings) {
+    json.push(b'{');
+    let empty = json.len();
+    for column in row.table.columns.iter().filter(|column| column.selected) {
+        let Ok(value) = row.value(side, column.place) else {
+            continue;
+        };
+        if json.len() > empty {
+            json.push(b',');
+        }
+        json.extend_from_slice(&column.label);
+        match value {
+            Known::Null => json.extend_from_slice(b"null"),
+            Known::Text(text) => column.write(text, json, findings),
+        }
+    }
+    json.push(b'}');
+}
+
+fn write_names(table: &TablePlan, places: &mut Vec<usize>, json: &mut Vec<u8>) {
+    places.sort_unstable();
+    places.dedup();
+    json.push(b'[');
+    let names = places.iter().filter_map(|at| table.columns.get(*at));
+    for (at, column) in names.enumerate() {
+        if at > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(column.label.strip_suffix(b":").unwrap_or_default());
+    }
+    json.push(b']');
+}
+
+/// `"source":{"database":..,"schema":..,"table":..,"operation":`
+pub fn source_head(database: &str, table: &TablePlan) -> Vec<u8> {
+    let mut json = Vec::new();
+    json.extend_from_slice(b"\"source\":{\"database\":");
+    write_string(database.as_bytes(), &mut json);
+    json.extend_from_slice(b",\"schema\":");
+    write_string(table.name.schema.as_bytes(), &mut json);
+    json.extend_from_slice(b",\"table\":");
+    write_string(table.name.table.as_bytes(), &mut json);
+    json.extend_from_slice(b",\"operation\":");
+    json
+}
+
+fn write_source_rest(change: &Change<'_>, json: &mut Vec<u8>) {
+    let transaction = change.transaction;
+    write_string(change.operation.as_str().as_bytes(), json);
+    json.extend_from_slice(b",\"lsn\":\"");
+    write_plain(json, transaction.commit_lsn);
+    json.extend_from_slice(b"\",\"xid\":");
+    json.extend_from_slice(itoa::Buffer::new().format(transaction.xid).as_bytes());
+    json.extend_from_slice(b",\"index\":");
+    json.extend_from_slice(itoa::Buffer::new().format(change.ordinal).as_bytes());
+    if let Some(origin) = &transaction.origin {
+        json.extend_from_slice(b",\"origin\":");
+        write_string(origin.as_bytes(), json);
+    }
+    json.push(b'}');
+}
+
+/// A commit time as JSON: RFC 3339 in UTC with microseconds; null for one that no
+/// calendar has.
+pub fn timestamp(commit_time_us: i64) -> String {
+    commit_time_us
+        .checked_add(POSTGRES_EPOCH_US)
+        .and_then(|us| jiff::Timestamp::from_microsecond(us).ok())
+        .map_or_else(
+            || "null".to_owned(),
+            |time| format!("\"{}\"", time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ")),
+        )
+}
+
+fn write_plain(json: &mut Vec<u8>, shown: impl std::fmt::Display) {
+    // Writing to a Vec cannot fail.
+    let _ = write!(json, "{shown}");
+}

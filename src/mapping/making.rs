@@ -1,0 +1,261 @@
+//! One change on its way to events: which rules match, what they send, and in
+//! which place it stands.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::body;
+use super::bound::{BoundRule, BoundTable};
+use super::failure::FailureKind;
+use super::findings::Findings;
+use super::id::event_id;
+use super::keys::keys;
+use super::mapper::{EndpointMapping, KeyUse, SourceIdentity};
+use super::report::{Mapped, Matched, ParkedEvent, RuleFailure, Seen};
+use super::row::{Cells, RowView};
+use super::rule::{Rule, WhenError};
+use crate::change::Change;
+use crate::event::{Event, EventId, Keys, Position};
+
+/// A body larger than this is not copied out of its buffer: it takes it along.
+const SCRATCH_BYTES_MAX: usize = 1 << 20;
+
+/// Kept from change to change.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub cells: Cells<'static>,
+    body: Vec<u8>,
+    findings: Findings,
+    planned: Vec<Planned>,
+    /// By endpoint: events of the change so far, and where the last of them stands.
+    counts: Vec<(u32, usize)>,
+    /// The commit time last rendered, and its JSON; empty at first.
+    timestamp: (i64, String),
+}
+
+/// An event that is not numbered yet.
+#[derive(Debug)]
+struct Planned {
+    event: Event,
+    parked: Option<(Arc<str>, FailureKind)>,
+}
+
+impl Scratch {
+    fn prepare(&mut self, endpoints: usize, commit_time_us: i64) {
+        self.findings.clear();
+        self.planned.clear();
+        self.counts.clear();
+        self.counts.resize(endpoints, (0, 0));
+        if self.timestamp.0 != commit_time_us || self.timestamp.1.is_empty() {
+            self.timestamp = (commit_time_us, body::timestamp(commit_time_us));
+        }
+    }
+}
+
+/// What a change meets.
+pub(super) struct Around<'m> {
+    pub source: &'m SourceIdentity,
+    pub endpoints: &'m [EndpointMapping],
+    /// What failed before, by rule.
+    pub failed: &'m mut HashSet<(Arc<str>, FailureKind)>,
+    pub scratch: &'m mut Scratch,
+}
+
+/// One change on its way to events.
+pub(super) struct Making<'m> {
+    change: &'m Change<'m>,
+    table: &'m BoundTable,
+    row: RowView<'m>,
+    around: Around<'m>,
+    keys: Option<Keys>,
+    /// Standard bodies by type, and what they have in common.
+    standard: Vec<(Arc<str>, Bytes)>,
+    tail: Option<Bytes>,
+    mapped: Mapped,
+}
+
+impl<'m> Making<'m> {
+    pub fn new(
+        change: &'m Change<'m>,
+        table: &'m BoundTable,
+        cells: &'m Cells<'m>,
+        around: Around<'m>,
+    ) -> Self {
+        let scratch = &mut *around.scratch;
+        scratch.prepare(around.endpoints.len(), change.transaction.commit_time_us);
+        Making {
+            change,
+            table,
+            row: RowView::new(&table.plan, change, cells),
+            around,
+            keys: None,
+            standard: Vec::new(),
+            tail: None,
+            mapped: Mapped::of(Matched::Filtered),
+        }
+    }
+
+    /// Makes the rule's events, if it matches.
+    pub fn rule(&mut self, rule: &Rule, bound: &BoundRule) {
+        let mut parked = None;
+        let matches = match &rule.when {
+            None => true,
+            Some(condition) => match condition.evaluate(&self.row) {
+                Ok(matches) => matches,
+                Err(kind) => self.failed(rule, kind, &mut parked),
+            },
+        };
+        if !matches || bound.endpoints.is_empty() {
+            return;
+        }
+        let id = event_id(
+            self.around.source.system_identifier,
+            self.change,
+            &bound.event_type,
+        );
+        let body = match &rule.payload {
+            None => self.standard(id, &bound.event_type),
+            Some(payload) => {
+                let mut json = Vec::new();
+                match payload.render(&self.row, &mut json, &mut self.around.scratch.findings) {
+                    Ok(()) => Bytes::from(json.into_boxed_slice()),
+                    Err(kind) if self.failed(rule, kind, &mut parked) => {
+                        self.standard(id, &bound.event_type)
+                    }
+                    Err(_) => return,
+                }
+            }
+        };
+        self.plan(
+            bound,
+            id,
+            &body,
+            parked.map(|kind| (Arc::clone(&rule.name), kind)),
+        );
+    }
+
+    /// Notes a failure; whether an event is made in spite of it.
+    fn failed(&mut self, rule: &Rule, kind: FailureKind, parked: &mut Option<FailureKind>) -> bool {
+        let first = self.around.failed.insert((Arc::clone(&rule.name), kind));
+        self.mapped.failures.push(RuleFailure {
+            rule: Arc::clone(&rule.name),
+            kind,
+            seen: if first { Seen::First } else { Seen::Again },
+        });
+        match rule.when_error {
+            WhenError::Skip => false,
+            WhenError::Emit => true,
+            WhenError::DeadLetter => {
+                parked.get_or_insert(kind);
+                true
+            }
+        }
+    }
+
+    fn standard(&mut self, id: EventId, event_type: &Arc<str>) -> Bytes {
+        if let Some((_, body)) = self.standard.iter().find(|(made, _)| made == event_type) {
+            return body.clone();
+        }
+        let mut json = std::mem::take(&mut self.around.scratch.body);
+        json.clear();
+        body::write_head(id, event_type, &mut json);
+        let head = json.len();
+        match &self.tail {
+            Some(tail) => json.extend_from_slice(tail),
+            None => body::write_tail(
+                self.change,
+                &self.row,
+                self.around.scratch.timestamp.1.as_bytes(),
+                &self.table.source,
+                &mut json,
+                &mut self.around.scratch.findings,
+            ),
+        }
+        let body = if json.len() > SCRATCH_BYTES_MAX {
+            Bytes::from(json.into_boxed_slice())
+        } else {
+            let body = Bytes::copy_from_slice(&json);
+            self.around.scratch.body = json;
+            body
+        };
+        self.tail.get_or_insert_with(|| body.slice(head..));
+        self.standard.push((Arc::clone(event_type), body.clone()));
+        body
+    }
+
+    fn plan(
+        &mut self,
+        bound: &BoundRule,
+        id: EventId,
+        body: &Bytes,
+        parked: Option<(Arc<str>, FailureKind)>,
+    ) {
+        for endpoint in &bound.endpoints {
+            let Some(known) = self.around.endpoints.get(endpoint.0) else {
+                continue;
+            };
+            let keys = match known.key_use {
+                KeyUse::NotNeeded => Keys::All,
+                KeyUse::Needed => {
+                    let (row, key) = (&self.row, &self.table.key);
+                    *self.keys.get_or_insert_with(|| keys(row, key))
+                }
+            };
+            let place = self.around.scratch.planned.len();
+            let mut n = 0;
+            if let Some(count) = self.around.scratch.counts.get_mut(endpoint.0) {
+                n = count.0;
+                *count = (n + 1, place);
+            }
+            let event = Event {
+                id,
+                endpoint: *endpoint,
+                event_type: Arc::clone(&bound.event_type),
+                table: Arc::clone(&self.table.plan.name),
+                operation: self.change.operation,
+                position: Position {
+                    lsn: self.change.transaction.commit_lsn,
+                    ordinal: self.change.ordinal,
+                    n,
+                },
+                last_of_change: false,
+                keys,
+                commit_time_us: self.change.transaction.commit_time_us,
+                body: body.clone(),
+            };
+            self.around.scratch.planned.push(Planned {
+                event,
+                parked: parked.clone(),
+            });
+        }
+    }
+
+    /// Numbers the events and hands them out.
+    pub fn finish(self, events: &mut Vec<Event>) -> Mapped {
+        let (mut mapped, scratch) = (self.mapped, self.around.scratch);
+        if !scratch.planned.is_empty() {
+            mapped.matched = Matched::Matched;
+        }
+        for (place, planned) in scratch.planned.drain(..).enumerate() {
+            let mut event = planned.event;
+            let count = scratch.counts.get(event.endpoint.0);
+            event.last_of_change = count.is_some_and(|(_, last)| *last == place);
+            match planned.parked {
+                None => events.push(event),
+                Some((rule, kind)) => mapped.parked.push(ParkedEvent { event, rule, kind }),
+            }
+        }
+        let misfits = &mut scratch.findings.misfits;
+        misfits.sort_unstable();
+        misfits.dedup();
+        let columns = misfits
+            .iter()
+            .filter_map(|at| self.table.plan.columns.get(*at));
+        mapped
+            .misfit_types
+            .extend(columns.map(|column| column.type_oid));
+        mapped
+    }
+}

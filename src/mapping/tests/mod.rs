@@ -1,0 +1,12 @@
+//! Tests of the room as a whole, over one small table.
+
+mod bench;
+
+mod bodies;
+mod conditions;
+mod failures;
+mod ids;
+mod ordering;
+mod payloads;
+mod rules;
+mod sources;

@@ -1,0 +1,51 @@
+//! Queries: one round trip each, and an error that says what was being read.
+
+use tokio_postgres::types::{PgLsn, ToSql, Type};
+use tokio_postgres::{Client, Row};
+
+use crate::lsn::Lsn;
+
+/// A query on the control connection failed. The text completes "failed to ...";
+/// the source carries the SQLSTATE.
+#[derive(Debug, thiserror::Error)]
+#[error("{action}")]
+pub struct QueryError {
+    pub action: &'static str,
+    #[source]
+    pub source: tokio_postgres::Error,
+}
+
+impl QueryError {
+    pub(in crate::postgres) fn when(
+        action: &'static str,
+    ) -> impl Fn(tokio_postgres::Error) -> QueryError + Copy {
+        move |source| QueryError { action, source }
+    }
+}
+
+/// All rows of `sql`, each made into a `T`. The parameters' types are given, so
+/// that nothing is prepared and a single round trip does.
+pub(in crate::postgres) async fn read<T>(
+    client: &Client,
+    action: &'static str,
+    sql: &str,
+    parameters: &[(&(dyn ToSql + Sync), Type)],
+    row: impl Fn(&Row) -> Result<T, tokio_postgres::Error>,
+) -> Result<Vec<T>, QueryError> {
+    let rows = client
+        .query_typed(sql, parameters)
+        .await
+        .map_err(QueryError::when(action))?;
+    rows.iter()
+        .map(row)
+        .collect::<Result<Vec<T>, _>>()
+        .map_err(QueryError::when(action))
+}
+
+pub(in crate::postgres) fn lsn(
+    row: &Row,
+    column: &str,
+) -> Result<Option<Lsn>, tokio_postgres::Error> {
+    let found: Option<PgLsn> = row.try_get(column)?;
+    Ok(found.map(|lsn| Lsn(u64::from(lsn))))
+}

@@ -1,0 +1,15 @@
+//! The replication slot: Postgres' memory of how far we are.
+//!
+//! What we confirm is in our checkpoint before Postgres is told. So the slot is
+//! at or behind the checkpoint, always; a slot ahead of it was recreated or moved
+//! by somebody, and what lies between would be skipped in silence.
+//!
+//! The slot is created on the replication connection, not here.
+
+mod facts;
+mod open;
+mod verdict;
+
+pub use facts::{SlotFacts, WalStatus, drop_slot, slot};
+pub use open::{Holder, OpenTransaction, blockers};
+pub use verdict::{Expected, Gap, Marked, SlotFault, SlotVerdict, compare};

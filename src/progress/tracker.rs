@@ -1,0 +1,223 @@
+//! The tracker: the ledger and what goes into the state file with it, under one lock.
+//!
+//! The reader tells it what was read, the endpoints what is settled, and the
+//! checkpoint task takes what has changed since the last time. One lock over all of
+//! it means that a checkpoint and the positions beside it are of the same moment.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::ledger::{Ledger, LedgerError};
+use crate::event::{EndpointIndex, Position};
+use crate::lsn::Lsn;
+
+/// How many transactions the journal keeps.
+pub const JOURNAL_LENGTH: usize = 64;
+
+/// A lane's place, with what its head has been through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LanePlace {
+    pub endpoint: EndpointIndex,
+    pub lane: Arc<str>,
+    pub position: Position,
+    pub attempts: u32,
+    pub first_attempt_unix_ms: Option<i64>,
+}
+
+/// A transaction that was read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadTransaction {
+    pub commit_lsn: Lsn,
+    pub xid: u32,
+    /// Microseconds since 2000-01-01 UTC.
+    pub commit_time_us: i64,
+}
+
+/// What is to be made durable, in one commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unsaved {
+    /// Higher than the one taken before, if any.
+    pub checkpoint: Option<Lsn>,
+    pub places: Vec<LanePlace>,
+    /// In the order of commit LSNs, none above the checkpoint.
+    pub transactions: Vec<ReadTransaction>,
+}
+
+impl Unsaved {
+    pub fn is_empty(&self) -> bool {
+        self.checkpoint.is_none() && self.places.is_empty()
+    }
+}
+
+/// Shared by the reader, the endpoints and the checkpoint task.
+#[derive(Debug)]
+pub struct Tracker {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    ledger: Ledger,
+    /// The checkpoint that was taken last.
+    taken: Lsn,
+    places: HashMap<(EndpointIndex, Arc<str>), LanePlace>,
+    read: std::collections::VecDeque<ReadTransaction>,
+}
+
+impl Tracker {
+    pub fn new(checkpoint: Lsn) -> Self {
+        Tracker {
+            inner: Mutex::new(Inner {
+                ledger: Ledger::new(checkpoint),
+                taken: checkpoint,
+                places: HashMap::new(),
+                read: std::collections::VecDeque::new(),
+            }),
+        }
+    }
+
+    pub fn begin(&self, commit_lsn: Lsn) -> Result<(), LedgerError> {
+        self.lock().ledger.begin(commit_lsn)
+    }
+
+    pub fn wanted(&self, events: u64) -> Result<(), LedgerError> {
+        self.lock().ledger.wanted(events)
+    }
+
+    pub fn commit(&self, end_lsn: Lsn, transaction: ReadTransaction) -> Result<(), LedgerError> {
+        let mut inner = self.lock();
+        inner.ledger.commit(end_lsn)?;
+        inner.read.push_back(transaction);
+        // What is both older than the journal is long and below the next checkpoint
+        // would be trimmed when it is stored.
+        while inner.read.len() > JOURNAL_LENGTH
+            && inner
+                .read
+                .get(JOURNAL_LENGTH)
+                .is_some_and(|later| later.commit_lsn < inner.ledger.confirmable())
+        {
+            inner.read.pop_front();
+        }
+        Ok(())
+    }
+
+    pub fn idle(&self, wal_end: Lsn) {
+        self.lock().ledger.idle(wal_end);
+    }
+
+    /// Events were settled, in runs of (commit LSN, count), and so their lanes moved.
+    pub fn settled(
+        &self,
+        runs: impl IntoIterator<Item = (Lsn, u64)>,
+        places: impl IntoIterator<Item = LanePlace>,
+    ) {
+        let mut inner = self.lock();
+        for (commit_lsn, events) in runs {
+            inner.ledger.settled(commit_lsn, events);
+        }
+        for place in places {
+            let key = (place.endpoint, Arc::clone(&place.lane));
+            inner.places.insert(key, place);
+        }
+    }
+
+    pub fn nothing_open(&self) -> bool {
+        self.lock().ledger.nothing_open()
+    }
+
+    /// All before it may be made durable and confirmed.
+    pub fn confirmable(&self) -> Lsn {
+        self.lock().ledger.confirmable()
+    }
+
+    /// Nothing has changed since the last [`Tracker::take_unsaved`] but the position
+    /// of keepalives.
+    pub fn only_idle(&self) -> bool {
+        let inner = self.lock();
+        inner.places.is_empty() && inner.read.is_empty()
+    }
+
+    /// Takes what has changed since the last call.
+    pub fn take_unsaved(&self) -> Unsaved {
+        let mut inner = self.lock();
+        let confirmable = inner.ledger.confirmable();
+        let checkpoint = (confirmable > inner.taken).then_some(confirmable);
+        inner.taken = confirmable;
+        let below = inner
+            .read
+            .partition_point(|transaction| transaction.commit_lsn < confirmable);
+        Unsaved {
+            checkpoint,
+            places: inner.places.drain().map(|(_, place)| place).collect(),
+            transactions: inner.read.drain(..below).collect(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere ends the daemon; until then the state is whole, since no
+        // method stops half way.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(tracker: &Tracker, commit_lsn: u64, events: u64) {
+        tracker.begin(Lsn(commit_lsn)).unwrap();
+        tracker.wanted(events).unwrap();
+        let transaction = ReadTransaction {
+            commit_lsn: Lsn(commit_lsn),
+            xid: 7,
+            commit_time_us: 0,
+        };
+        tracker.commit(Lsn(commit_lsn + 8), transaction).unwrap();
+    }
+
+    #[test]
+    fn the_journal_holds_no_transaction_above_its_checkpoint() {
+        let tracker = Tracker::new(Lsn::ZERO);
+        read(&tracker, 100, 1);
+        read(&tracker, 200, 1);
+        assert!(tracker.take_unsaved().is_empty());
+        tracker.settled([(Lsn(100), 1)], []);
+        let unsaved = tracker.take_unsaved();
+        assert_eq!(unsaved.checkpoint, Some(Lsn(108)));
+        assert_eq!(unsaved.transactions.len(), 1);
+        tracker.settled([(Lsn(200), 1)], []);
+        assert_eq!(tracker.take_unsaved().transactions.len(), 1);
+        assert!(tracker.take_unsaved().is_empty());
+    }
+
+    #[test]
+    fn of_a_lane_only_its_last_place_is_saved() {
+        let tracker = Tracker::new(Lsn::ZERO);
+        read(&tracker, 100, 2);
+        let place = |ordinal| LanePlace {
+            endpoint: EndpointIndex(0),
+            lane: "all".into(),
+            position: Position {
+                lsn: Lsn(100),
+                ordinal,
+                n: 0,
+            },
+            attempts: 0,
+            first_attempt_unix_ms: None,
+        };
+        tracker.settled([(Lsn(100), 1)], [place(1)]);
+        tracker.settled([(Lsn(100), 1)], [place(2)]);
+        assert_eq!(tracker.take_unsaved().places, [place(2)]);
+    }
+
+    #[test]
+    fn the_journal_does_not_grow_while_nobody_takes_it() {
+        let tracker = Tracker::new(Lsn::ZERO);
+        for commit in 1..1000 {
+            read(&tracker, commit * 100, 0);
+        }
+        let unsaved = tracker.take_unsaved();
+        assert!(unsaved.transactions.len() <= JOURNAL_LENGTH + 1);
+        assert_eq!(unsaved.transactions.last().unwrap().commit_lsn, Lsn(99_900));
+    }
+}

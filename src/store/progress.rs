@@ -1,0 +1,211 @@
+//! One commit of progress: everything that became true since the last one.
+//!
+//! ```text
+//! rules, positions, dead letters, waiting runs, gaps, journal, checkpoint
+//!      `- all in one transaction, fsynced; only then may Postgres be told
+//! ```
+
+use rusqlite::{Connection, params};
+
+use super::connection::{Store, slot_id};
+use super::dead::{NewDeadLetter, insert_dead};
+use super::error::{Fault, StoreError};
+use super::gap::{Gap, upsert_gap};
+use super::slot::{Checkpoint, JournalEntry, LanePosition, StartAt};
+use super::spool::{RunProgress, settle_runs};
+use crate::lsn::Lsn;
+use crate::progress::tracker::JOURNAL_LENGTH;
+
+/// What is to be made durable together. Parts that did not change stay empty.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    pub slot: String,
+    /// Never lower than the one before. With it go the positions below it that
+    /// belong to endpoints that are not disabled.
+    pub checkpoint: Option<Checkpoint>,
+    /// Those that changed.
+    pub positions: Vec<LanePosition>,
+    /// Transactions since the last commit, lowest commit LSN first.
+    pub journal: Vec<JournalEntry>,
+    /// Hashes of the rules of tables, by name, that changed.
+    pub rules: Vec<(String, u64)>,
+    /// Events that `positions` or `runs` pass.
+    pub dead: Vec<NewDeadLetter>,
+    /// Waiting events that were settled.
+    pub runs: Vec<RunProgress>,
+    pub gaps: Vec<Gap>,
+}
+
+impl Progress {
+    pub fn of(slot: impl Into<String>) -> Self {
+        Progress {
+            slot: slot.into(),
+            ..Progress::default()
+        }
+    }
+}
+
+impl Store {
+    pub fn commit(&mut self, progress: &Progress) -> Result<(), StoreError> {
+        self.write("write progress", |connection| apply(connection, progress))
+    }
+
+    /// [`commit`](Store::commit) of dead letters and the positions that pass them.
+    pub fn park(
+        &mut self,
+        slot: &str,
+        dead: Vec<NewDeadLetter>,
+        positions: Vec<LanePosition>,
+    ) -> Result<(), StoreError> {
+        self.commit(&Progress {
+            dead,
+            positions,
+            ..Progress::of(slot)
+        })
+    }
+}
+
+fn apply(connection: &Connection, progress: &Progress) -> Result<(), Fault> {
+    let slot = slot_id(connection, &progress.slot)?;
+    for (table, hash) in &progress.rules {
+        connection
+            .prepare_cached(
+                "INSERT INTO table_rules (slot, table_name, hash) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET hash = excluded.hash",
+            )?
+            .execute(params![slot, table, hash.cast_signed()])?;
+    }
+    for position in &progress.positions {
+        upsert_position(connection, slot, position)?;
+    }
+    for letter in &progress.dead {
+        insert_dead(connection, slot, letter)?;
+    }
+    settle_runs(connection, slot, &progress.runs)?;
+    for gap in &progress.gaps {
+        upsert_gap(connection, slot, gap)?;
+    }
+    append_journal(connection, slot, &progress.journal)?;
+    if let Some(checkpoint) = &progress.checkpoint {
+        refuse_to_go_back(connection, slot, &progress.slot, checkpoint.lsn)?;
+        write_checkpoint(connection, slot, checkpoint, StartAt::Slot)?;
+        remove_passed_positions(connection, slot, checkpoint.lsn)?;
+    }
+    Ok(())
+}
+
+pub(super) fn upsert_position(
+    connection: &Connection,
+    slot: i64,
+    lane: &LanePosition,
+) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "INSERT INTO lane_position
+               (slot, endpoint, lane, lsn, ordinal, n, first_attempt_at_ms, attempts)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT DO UPDATE SET lsn = excluded.lsn, ordinal = excluded.ordinal,
+               n = excluded.n, first_attempt_at_ms = excluded.first_attempt_at_ms,
+               attempts = excluded.attempts",
+        )?
+        .execute(params![
+            slot,
+            lane.endpoint,
+            lane.lane,
+            lane.position.lsn.0.cast_signed(),
+            lane.position.ordinal.cast_signed(),
+            lane.position.n,
+            lane.first_attempt_at_ms,
+            lane.attempts,
+        ])?;
+    Ok(())
+}
+
+fn append_journal(
+    connection: &Connection,
+    slot: i64,
+    entries: &[JournalEntry],
+) -> Result<(), Fault> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let kept = entries.len().saturating_sub(JOURNAL_LENGTH);
+    for entry in entries.iter().skip(kept) {
+        connection
+            .prepare_cached(
+                "INSERT INTO journal (slot, commit_lsn, xid, commit_time_us)
+                 VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET xid = excluded.xid,
+                   commit_time_us = excluded.commit_time_us",
+            )?
+            .execute(params![
+                slot,
+                entry.commit_lsn.0.cast_signed(),
+                entry.xid,
+                entry.commit_time_us,
+            ])?;
+    }
+    connection
+        .prepare_cached(
+            "DELETE FROM journal WHERE slot = ?1 AND commit_lsn <
+               (SELECT commit_lsn FROM journal WHERE slot = ?1
+                ORDER BY commit_lsn DESC LIMIT 1 OFFSET ?2)",
+        )?
+        .execute(params![slot, JOURNAL_LENGTH as i64 - 1])?;
+    Ok(())
+}
+
+fn refuse_to_go_back(
+    connection: &Connection,
+    slot: i64,
+    name: &str,
+    given: Lsn,
+) -> Result<(), Fault> {
+    let stored: Option<i64> = connection
+        .prepare_cached("SELECT checkpoint_lsn FROM slot WHERE id = ?1")?
+        .query_row([slot], |row| row.get(0))?;
+    match stored.map(|lsn| Lsn(lsn.cast_unsigned())) {
+        Some(stored) if given < stored => Err(Fault::CheckpointBehind {
+            slot: name.to_owned(),
+            stored,
+            given,
+        }),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn write_checkpoint(
+    connection: &Connection,
+    slot: i64,
+    checkpoint: &Checkpoint,
+    start: StartAt,
+) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "UPDATE slot SET system_identifier = ?2, timeline = ?3, checkpoint_lsn = ?4,
+               checkpoint_at_ms = ?5, start = ?6 WHERE id = ?1",
+        )?
+        .execute(params![
+            slot,
+            checkpoint.system_identifier.cast_signed(),
+            checkpoint.timeline,
+            checkpoint.lsn.0.cast_signed(),
+            checkpoint.written_at_ms,
+            match start {
+                StartAt::Slot => "slot",
+                StartAt::Checkpoint => "checkpoint",
+            },
+        ])?;
+    Ok(())
+}
+
+/// A lane without a position stands at the checkpoint, so one below it says nothing.
+fn remove_passed_positions(connection: &Connection, slot: i64, lsn: Lsn) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "DELETE FROM lane_position WHERE slot = ?1 AND lsn < ?2 AND endpoint NOT IN
+               (SELECT name FROM endpoint WHERE slot = ?1 AND disabled_by IS NOT NULL)",
+        )?
+        .execute(params![slot, lsn.0.cast_signed()])?;
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! Intention, checkpoint, positions, journal, rules, endpoints, gaps.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::progress::tracker::JOURNAL_LENGTH;
+use crate::store::{
+    DisabledBy, EndpointRow, EndpointState, Gap, GapReason, History, Intention, JournalEntry,
+    NewDeadLetter, Progress, SlotState, StartAt,
+};
+
+fn entry(number: u64) -> JournalEntry {
+    JournalEntry {
+        commit_lsn: Lsn(number),
+        xid: number as u32,
+        commit_time_us: -(number as i64),
+    }
+}
+
+#[test]
+fn an_unknown_slot_is_empty() {
+    let place = Place::new();
+    assert_eq!(place.open().load(SLOT).unwrap(), SlotState::default());
+    assert_eq!(place.open().slots().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn all_that_was_committed_is_there_after_a_crash() {
+    let place = Place::new();
+    let intention = Intention {
+        system_identifier: u64::MAX,
+        lsn: Lsn(0x16_B374_D848),
+    };
+    let head = LanePosition {
+        first_attempt_at_ms: Some(17),
+        attempts: 3,
+        ..lane("billing", "public.orders", position(300, u64::MAX >> 1))
+    };
+    let gap = Gap {
+        endpoint: Some("crm".into()),
+        reason: GapReason::SpoolFull,
+        from: Lsn(100),
+        to: Lsn(200),
+        events: Some(9),
+        recorded_at_ms: 1,
+    };
+    place
+        .open()
+        .intend(SLOT, intention.system_identifier, intention.lsn)
+        .unwrap();
+    place
+        .open()
+        .commit(&Progress {
+            checkpoint: Some(checkpoint(250)),
+            positions: vec![head.clone()],
+            journal: vec![entry(240)],
+            rules: vec![("public.orders".into(), u64::MAX)],
+            gaps: vec![gap.clone()],
+            ..Progress::of(SLOT)
+        })
+        .unwrap();
+
+    let mut store = place.open();
+    let state = store.load(SLOT).unwrap();
+    assert!(state.history.is_some());
+    assert_eq!(state.intention, Some(intention));
+    assert_eq!(state.checkpoint, Some(checkpoint(250)));
+    assert_eq!(state.start, StartAt::Slot);
+    assert_eq!(state.positions, [head]);
+    assert_eq!(state.journal, [entry(240)]);
+    assert_eq!(
+        state.rules,
+        HashMap::from([("public.orders".to_owned(), u64::MAX)])
+    );
+    assert_eq!(store.gaps(SLOT).unwrap(), [gap]);
+    assert_eq!(store.slots().unwrap(), [SLOT]);
+    assert_eq!(store.load("other").unwrap(), SlotState::default());
+}
+
+#[test]
+fn a_checkpoint_removes_the_positions_below_it_of_enabled_endpoints() {
+    let place = Place::new();
+    let mut store = place.open();
+    let disabled = EndpointState::Disabled(DisabledBy::Gone410);
+    store.set_endpoint(SLOT, "gone", disabled, 5).unwrap();
+    store
+        .set_endpoint(SLOT, "back", EndpointState::Enabled, 6)
+        .unwrap();
+    store
+        .commit(&Progress {
+            positions: vec![
+                lane("back", "a", position(99, 4)),
+                lane("back", "b", position(100, 1)),
+                lane("gone", "a", position(99, 4)),
+                lane("new", "a", position(99, 4)),
+            ],
+            checkpoint: Some(checkpoint(100)),
+            ..Progress::of(SLOT)
+        })
+        .unwrap();
+    let state = store.load(SLOT).unwrap();
+    assert_eq!(
+        state.positions,
+        [
+            lane("back", "b", position(100, 1)),
+            lane("gone", "a", position(99, 4)),
+        ]
+    );
+    let row = |endpoint: &str, state, since_ms| EndpointRow {
+        endpoint: endpoint.into(),
+        state,
+        since_ms,
+    };
+    assert_eq!(
+        state.endpoints,
+        [
+            row("back", EndpointState::Enabled, 6),
+            row("gone", disabled, 5)
+        ]
+    );
+}
+
+#[test]
+fn a_position_takes_the_place_of_the_one_before() {
+    let place = Place::new();
+    let mut store = place.open();
+    for ordinal in [1, 2] {
+        store
+            .commit(&Progress {
+                positions: vec![lane("a", "l", position(9, ordinal))],
+                ..Progress::of(SLOT)
+            })
+            .unwrap();
+    }
+    assert_eq!(
+        store.load(SLOT).unwrap().positions,
+        [lane("a", "l", position(9, 2))]
+    );
+    let lanes = [
+        lane("a", "l/0", position(8, 0)),
+        lane("a", "l/1", position(8, 0)),
+    ];
+    store.replace_lanes(SLOT, "a", &lanes).unwrap();
+    assert_eq!(store.load(SLOT).unwrap().positions, lanes);
+}
+
+#[test]
+fn the_journal_keeps_the_last_transactions() {
+    let place = Place::new();
+    let mut store = place.open();
+    for start in [1, 51, 101] {
+        store
+            .commit(&Progress {
+                journal: (start..start + 50).map(entry).collect(),
+                ..Progress::of(SLOT)
+            })
+            .unwrap();
+    }
+    let last: Vec<_> = (151 - JOURNAL_LENGTH as u64..=150).map(entry).collect();
+    assert_eq!(store.load(SLOT).unwrap().journal, last);
+    store
+        .commit(&Progress {
+            journal: (1000..2000).map(entry).collect(),
+            ..Progress::of(SLOT)
+        })
+        .unwrap();
+    let state = store.load(SLOT).unwrap();
+    assert_eq!(state.journal.len(), JOURNAL_LENGTH);
+    assert_eq!(state.journal.first(), Some(&entry(2000 - 64)));
+}
+
+#[test]
+fn a_checkpoint_never_goes_back_and_the_whole_commit_is_refused() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut progress = Progress {
+        checkpoint: Some(checkpoint(100)),
+        ..Progress::of(SLOT)
+    };
+    store.commit(&progress).unwrap();
+    progress.checkpoint = Some(checkpoint(99));
+    progress.positions = vec![lane("a", "l", position(200, 0))];
+    let error = store.commit(&progress).unwrap_err();
+    assert!(matches!(error, StoreError::CheckpointBehind { .. }));
+    assert!(!error.is_fatal());
+    let state = store.load(SLOT).unwrap();
+    assert_eq!(state.checkpoint, Some(checkpoint(100)));
+    assert_eq!(state.positions, []);
+}
+
+#[test]
+fn a_person_may_go_on_elsewhere() {
+    let place = Place::new();
+    let mut store = place.open();
+    store
+        .commit(&Progress {
+            checkpoint: Some(checkpoint(100)),
+            positions: vec![lane("a", "l", position(200, 0))],
+            journal: vec![entry(90)],
+            dead: vec![dead_letter()],
+            ..Progress::of(SLOT)
+        })
+        .unwrap();
+    let before = store.load(SLOT).unwrap().history;
+    let gap = Gap {
+        endpoint: None,
+        reason: GapReason::Adopted,
+        from: Lsn(50),
+        to: Lsn(100),
+        events: None,
+        recorded_at_ms: 3,
+    };
+    store
+        .go_on_at(SLOT, &checkpoint(50), History::Same, None)
+        .unwrap();
+    assert_eq!(store.load(SLOT).unwrap().history, before);
+    store
+        .go_on_at(SLOT, &checkpoint(60), History::New, Some(&gap))
+        .unwrap();
+    drop(store);
+
+    let mut store = place.open();
+    let state = store.load(SLOT).unwrap();
+    assert_ne!(state.history, before);
+    assert_eq!(state.start, StartAt::Checkpoint);
+    assert_eq!(state.checkpoint, Some(checkpoint(60)));
+    assert_eq!((state.positions, state.journal), (vec![], vec![]));
+    assert_eq!(store.gaps(SLOT).unwrap(), [gap]);
+    assert_eq!(store.counts(SLOT).unwrap()[0].dead.events, 1);
+
+    store
+        .commit(&Progress {
+            checkpoint: Some(checkpoint(60)),
+            ..Progress::of(SLOT)
+        })
+        .unwrap();
+    assert_eq!(store.load(SLOT).unwrap().start, StartAt::Slot);
+}
+
+#[test]
+fn a_gap_grows_while_it_is_open() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut gap = Gap {
+        endpoint: Some("a".into()),
+        reason: GapReason::SpoolFull,
+        from: Lsn(1),
+        to: Lsn(2),
+        events: Some(1),
+        recorded_at_ms: 1,
+    };
+    for (to, events) in [(2, 1), (9, 8)] {
+        gap.to = Lsn(to);
+        gap.events = Some(events);
+        store
+            .commit(&Progress {
+                gaps: vec![gap.clone()],
+                ..Progress::of(SLOT)
+            })
+            .unwrap();
+    }
+    assert_eq!(store.gaps(SLOT).unwrap(), [gap]);
+}
+
+#[test]
+fn a_slot_is_removed_with_all_of_it_and_nothing_of_another() {
+    let place = Place::new();
+    let mut store = place.open();
+    for slot in [SLOT, "other"] {
+        store.intend(slot, 1, Lsn(1)).unwrap();
+        store
+            .set_endpoint(slot, "a", EndpointState::Enabled, 1)
+            .unwrap();
+        store
+            .commit(&Progress {
+                checkpoint: Some(checkpoint(1)),
+                positions: vec![lane("a", "l", position(2, 0))],
+                journal: vec![entry(1)],
+                rules: vec![("t".into(), 1)],
+                dead: vec![dead_letter()],
+                ..Progress::of(slot)
+            })
+            .unwrap();
+    }
+    let other = store.load("other").unwrap();
+    assert!(store.remove_slot(SLOT).unwrap());
+    assert!(!store.remove_slot(SLOT).unwrap());
+    assert_eq!(store.load(SLOT).unwrap(), SlotState::default());
+    assert_eq!(store.counts(SLOT).unwrap(), []);
+    assert_eq!(store.load("other").unwrap(), other);
+    assert_eq!(store.counts("other").unwrap()[0].dead.events, 1);
+}
+
+fn dead_letter() -> NewDeadLetter {
+    super::dead::letter("a", 1, position(1, 1))
+}

@@ -1,0 +1,26 @@
+//! What systemd is told: READY once changes are streamed, STATUS on every change.
+//!
+//! <https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html>
+
+use sd_notify::NotifyState;
+
+/// Changes are streamed.
+pub fn ready() {
+    notify(&[NotifyState::Ready, NotifyState::Status("streaming")]);
+}
+
+/// What the daemon waits for.
+pub fn waiting(reason: &str) {
+    notify(&[NotifyState::Status(reason)]);
+}
+
+pub fn stopping() {
+    notify(&[NotifyState::Stopping]);
+}
+
+/// Without systemd there is no socket and nothing happens.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "failed to notify systemd");
+    }
+}

@@ -1,0 +1,105 @@
+//! The view: what the daemon is doing right now, for /readyz, `status` and systemd.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::lsn::Lsn;
+
+/// Where the stream of changes stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamState {
+    Starting,
+    /// Not streaming, for this reason; it is tried again.
+    Waiting {
+        reason: String,
+    },
+    Streaming,
+    Stopping,
+}
+
+/// How an endpoint fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointHealth {
+    Ok,
+    /// Attempts fail: `last` is the latest outcome that was told, `attempts` how many failed.
+    Failing {
+        last: String,
+        attempts: u32,
+    },
+    Disabled {
+        by: String,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct EndpointView {
+    pub name: Arc<str>,
+    /// Scheme, host and port.
+    pub origin: String,
+    pub health: EndpointHealth,
+    pub since: SystemTime,
+    pub waiting_events: u64,
+    pub waiting_bytes: u64,
+    /// Commit time of the event that has waited longest, microseconds since 2000-01-01 UTC.
+    pub oldest_commit_time_us: Option<i64>,
+}
+
+/// A copy of all that is shown.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub stream: StreamState,
+    pub since: SystemTime,
+    pub endpoints: Vec<EndpointView>,
+    /// Confirmed to Postgres by the last status update.
+    pub confirmed: Lsn,
+    pub checkpoint: Lsn,
+    /// End of the server's WAL, as far as it has told.
+    pub wal_end: Lsn,
+    pub retained_bytes: Option<u64>,
+    /// What a person should know of: a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Shared by all who change it and all who show it.
+#[derive(Debug)]
+pub struct View {
+    shown: Mutex<Shown>,
+}
+
+impl View {
+    pub fn new(endpoints: Vec<EndpointView>, now: SystemTime) -> Self {
+        View {
+            shown: Mutex::new(Shown {
+                stream: StreamState::Starting,
+                since: now,
+                endpoints,
+                confirmed: Lsn::ZERO,
+                checkpoint: Lsn::ZERO,
+                wal_end: Lsn::ZERO,
+                retained_bytes: None,
+                warnings: Vec::new(),
+            }),
+        }
+    }
+
+    pub fn set_stream(&self, stream: StreamState, now: SystemTime) {
+        let mut shown = self.lock();
+        if shown.stream != stream {
+            shown.stream = stream;
+            shown.since = now;
+        }
+    }
+
+    /// Changes what is shown; `change` must be quick.
+    pub fn update(&self, change: impl FnOnce(&mut Shown)) {
+        change(&mut self.lock());
+    }
+
+    pub fn shown(&self) -> Shown {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,373 @@
+//! A Postgres of our own: never the one that the distribution may have started.
+//!
+//! `initdb` runs once a test process; each cluster is a copy of its result. The server is
+//! our direct child (no `pg_ctl`, which detaches), with `fsync` off and everything under one
+//! temporary directory. Run by root, it belongs to the user `postgres` or `nobody`.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::Instant;
+use tokio_postgres::{Client, NoTls};
+
+use super::database::Database;
+use super::process::{Process, signal};
+use super::runtime;
+
+/// What every cluster starts with; a later line wins over an earlier one.
+const SETTINGS: &[(&str, &str)] = &[
+    ("wal_level", "logical"),
+    ("max_replication_slots", "100"),
+    ("max_wal_senders", "100"),
+    ("max_connections", "300"),
+    ("fsync", "off"),
+    ("full_page_writes", "off"),
+    ("autovacuum", "off"),
+    ("track_commit_timestamp", "on"),
+    ("shared_buffers", "64MB"),
+    ("max_wal_size", "4GB"),
+    ("listen_addresses", "'127.0.0.1'"),
+    ("log_min_messages", "log"),
+    ("log_line_prefix", "'%m %a '"),
+];
+
+/// Members of the role `by_password` give one, all others are trusted.
+const HBA: &str = "\
+local all all                       trust
+host  all +by_password 127.0.0.1/32 scram-sha-256
+host  all all          127.0.0.1/32 trust
+";
+
+pub struct Cluster {
+    directory: TempDir,
+    pub port: u16,
+    settings: Mutex<Vec<(String, String)>>,
+    server: Mutex<Option<Process>>,
+    databases: AtomicUsize,
+}
+
+/// A cluster that a test may stop, break or set up in its own way.
+#[derive(Default)]
+pub struct Own {
+    settings: Vec<(String, String)>,
+    fresh_identity: bool,
+}
+
+impl Own {
+    pub fn setting(mut self, name: &str, value: &str) -> Own {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Its own `initdb`: clusters copied from the template share one system identifier.
+    pub fn fresh_identity(mut self) -> Own {
+        self.fresh_identity = true;
+        self
+    }
+
+    pub async fn start(self) -> Arc<Cluster> {
+        let directory = directory("walhook-pg-");
+        let data = directory.path().join("data");
+        if self.fresh_identity {
+            initdb(directory.path());
+        } else {
+            let copied = as_server_user(&mut Command::new("cp"))
+                .arg("-a")
+                .arg(template().join("data"))
+                .arg(&data)
+                .status();
+            assert!(copied.is_ok_and(|status| status.success()), "cp -a failed");
+        }
+        let mut settings: Vec<_> = SETTINGS
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        settings.extend(self.settings);
+        let cluster = Arc::new(Cluster {
+            directory,
+            port: free_port(),
+            settings: Mutex::new(settings),
+            server: Mutex::new(None),
+            databases: AtomicUsize::new(0),
+        });
+        cluster.start().await;
+        cluster.admin("CREATE ROLE by_password NOLOGIN").await;
+        cluster
+    }
+}
+
+impl Cluster {
+    /// The cluster that tests share as long as one of them holds it.
+    pub async fn shared() -> Arc<Cluster> {
+        static SHARED: tokio::sync::Mutex<Weak<Cluster>> =
+            tokio::sync::Mutex::const_new(Weak::new());
+        let mut shared = SHARED.lock().await;
+        if let Some(cluster) = shared.upgrade() {
+            return cluster;
+        }
+        let cluster = Cluster::own().start().await;
+        *shared = Arc::downgrade(&cluster);
+        cluster
+    }
+
+    pub fn own() -> Own {
+        Own::default()
+    }
+
+    /// A new database, with a slot name that no other has.
+    pub async fn database(self: &Arc<Self>) -> Database {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        Database::create(Arc::clone(self), number).await
+    }
+
+    /// Sets a parameter of postgresql.conf; it holds from the next start on.
+    pub fn set(&self, name: &str, value: &str) {
+        let mut settings = self.settings.lock().expect("settings");
+        settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Starts the server and waits until it takes connections.
+    pub async fn start(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let process = self.launch();
+            while process.is_running() && Instant::now() < deadline {
+                if let Ok(client) = self.connect("postgres").await {
+                    client.simple_query("SELECT 1").await.expect("SELECT 1");
+                    *self.server.lock().expect("server") = Some(process);
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // After a kill -9 its shared memory may be in use for a moment longer.
+            let text = process.output().text();
+            let again = text.contains("pre-existing shared memory") || text.contains("lock file");
+            assert!(
+                again && Instant::now() < deadline,
+                "postgres did not start:\n{text}"
+            );
+        }
+    }
+
+    /// Starts the server without waiting for it; what it says is in the result.
+    pub fn launch(&self) -> Process {
+        let mut conf = String::new();
+        for (name, value) in self.settings.lock().expect("settings").iter() {
+            conf.push_str(&format!("{name} = {value}\n"));
+        }
+        conf.push_str(&format!("port = {}\n", self.port));
+        conf.push_str(&format!(
+            "unix_socket_directories = '{}'\n",
+            self.socket_directory().display()
+        ));
+        let data = self.data_directory();
+        std::fs::write(data.join("postgresql.conf"), conf).expect("postgresql.conf");
+        std::fs::write(data.join("pg_hba.conf"), HBA).expect("pg_hba.conf");
+        let mut command = Command::new(binary("postgres"));
+        as_server_user(&mut command).arg("-D").arg(&data);
+        Process::spawn(command, Some(self.directory.path()))
+    }
+
+    /// `pg_ctl stop -m fast`. Says whether it was over in time; if not it goes on stopping.
+    pub async fn stop_fast(&self, within: Duration) -> bool {
+        self.end_by("INT", within).await
+    }
+
+    /// `pg_ctl stop -m immediate`: as a crash, with an orderly end of the processes.
+    pub async fn stop_immediate(&self) {
+        assert!(self.end_by("QUIT", Duration::from_secs(20)).await);
+    }
+
+    /// `kill -9` of the postmaster.
+    pub async fn kill_9(&self) {
+        assert!(self.end_by("KILL", Duration::from_secs(20)).await);
+    }
+
+    async fn end_by(&self, signal_name: &str, within: Duration) -> bool {
+        let server = self.server.lock().expect("server").take();
+        let process = server.expect("a running server");
+        signal(process.pid, signal_name);
+        let stopped = process.exited(within).await.is_some();
+        if !stopped {
+            *self.server.lock().expect("server") = Some(process);
+        }
+        stopped
+    }
+
+    /// Runs SQL in the database `postgres` as the superuser.
+    pub async fn admin(&self, sql: &str) {
+        let client = self.connect("postgres").await.expect("a connection");
+        if let Err(error) = client.batch_execute(sql).await {
+            panic!("{sql}: {error:?}");
+        }
+    }
+
+    /// A connection as the superuser, driven by the harness's runtime.
+    pub async fn connect(&self, database: &str) -> Result<Client, tokio_postgres::Error> {
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host_path(self.socket_directory())
+            .port(self.port)
+            .user("postgres")
+            .application_name("walhook tests")
+            .dbname(database);
+        let connecting = async move {
+            let (client, connection) = config.connect(NoTls).await?;
+            tokio::spawn(connection);
+            Ok(client)
+        };
+        runtime().spawn(connecting).await.expect("no panic")
+    }
+
+    pub fn socket_directory(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    pub fn data_directory(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// What the server logged since it was started.
+    pub fn log(&self) -> String {
+        let server = self.server.lock().expect("server");
+        server
+            .as_ref()
+            .map_or_else(String::new, |s| s.output().text())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.lock().expect("server").take() {
+            server.end("QUIT", Duration::from_secs(5));
+        }
+    }
+}
+
+/// A program of the Postgres installation under test.
+pub fn binary(name: &str) -> PathBuf {
+    installation().join(name)
+}
+
+/// `WALHOOK_TEST_PG_BIN`, else Debian's newest, else what the PATH has.
+fn installation() -> &'static Path {
+    static FOUND: OnceLock<PathBuf> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        if let Some(named) = std::env::var_os("WALHOOK_TEST_PG_BIN") {
+            return PathBuf::from(named);
+        }
+        let major =
+            |path: &PathBuf| -> Option<u32> { path.parent()?.file_name()?.to_str()?.parse().ok() };
+        let mut candidates: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path().join("bin"))
+            .collect();
+        candidates.sort_by_key(major);
+        candidates.reverse();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        candidates.extend(std::env::split_paths(&path));
+        let found = candidates
+            .into_iter()
+            .find(|bin| bin.join("initdb").exists() && bin.join("postgres").exists());
+        found.expect("PostgreSQL's initdb and postgres; tests/run.sh installs them")
+    })
+}
+
+/// The process' owner, and the user that a server runs as when that is root.
+fn server_user() -> Option<(u32, u32)> {
+    static USER: OnceLock<Option<(u32, u32)>> = OnceLock::new();
+    *USER.get_or_init(|| {
+        let probe = tempfile::tempfile().expect("a temporary file");
+        if probe.metadata().expect("its metadata").uid() != 0 {
+            return None;
+        }
+        let passwd = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
+        let entry = |user: &str| {
+            let mut lines = passwd
+                .lines()
+                .map(|line| line.split(':').collect::<Vec<_>>());
+            let fields = lines.find(|fields| fields[0] == user)?;
+            Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+        };
+        let user = entry("postgres").or_else(|| entry("nobody"));
+        Some(user.expect("a user postgres or nobody, as Postgres does not run as root"))
+    })
+}
+
+fn as_server_user(command: &mut Command) -> &mut Command {
+    match server_user() {
+        Some((user, group)) => command.uid(user).gid(group).current_dir("/"),
+        None => command.current_dir("/"),
+    }
+}
+
+/// A directory that the server's user owns, short enough for a unix socket's path.
+fn directory(prefix: &str) -> TempDir {
+    let base = std::env::temp_dir();
+    let base = if base.as_os_str().len() < 50 {
+        base
+    } else {
+        PathBuf::from("/tmp")
+    };
+    let made = tempfile::Builder::new().prefix(prefix).tempdir_in(base);
+    let directory = made.expect("a temporary directory");
+    std::fs::create_dir(directory.path().join("socket")).expect("a directory for the socket");
+    let own = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("chmod");
+        if let Some((user, group)) = server_user() {
+            chown(path, Some(user), Some(group)).expect("chown");
+        }
+    };
+    own(&directory.path().join("socket"), 0o755);
+    own(directory.path(), 0o755);
+    directory
+}
+
+/// A data directory fresh from `initdb`, made once.
+fn template() -> &'static Path {
+    static TEMPLATE: OnceLock<Mutex<Option<TempDir>>> = OnceLock::new();
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let directory = directory("walhook-template-");
+        initdb(directory.path());
+        // A static is never dropped: a shell removes the directory when this process is gone.
+        let mut sweeper = Command::new("sh");
+        sweeper
+            .args(["-c", r#"read -r _; rm -rf "$0""#])
+            .arg(directory.path())
+            .stdin(std::process::Stdio::piped())
+            .process_group(0);
+        static SWEEPER: OnceLock<Mutex<std::process::Child>> = OnceLock::new();
+        SWEEPER.get_or_init(|| Mutex::new(sweeper.spawn().expect("sh")));
+        let path = directory.path().to_owned();
+        TEMPLATE.get_or_init(|| Mutex::new(Some(directory)));
+        path
+    })
+}
+
+fn initdb(directory: &Path) {
+    let output = as_server_user(&mut Command::new(binary("initdb")))
+        .arg("-D")
+        .arg(directory.join("data"))
+        .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"])
+        .args(["--no-sync", "--no-instructions"])
+        .output()
+        .expect("initdb");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "initdb failed: {said}");
+}
+
+/// A port of 127.0.0.1 that nobody listens on at the moment.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}

@@ -1,0 +1,115 @@
+//! What the tests stand on.
+//!
+//! ```text
+//! Cluster -> Database   a real Postgres of our own; one database (and slot name) a test
+//! Receiver              a real HTTP receiver that verifies, records, and misbehaves on demand
+//! Daemon                the binary, its config, its output, its admin port, its commands
+//! Oracle                what must hold of all that arrived: order, no repeats, nothing lost
+//! ```
+//!
+//! A shutdown test is eight lines:
+//!
+//! ```ignore
+//! #[tokio::test]
+//! async fn a_graceful_stop_loses_nothing() {
+//!     let db = Cluster::shared().await.database().await;
+//!     db.sql(ORDERS).await;
+//!     let receiver = Receiver::start().await;
+//!     let mut daemon = Daemon::of(&db).endpoint("r", &receiver).table("public.orders", ALL_EVENTS).start().await;
+//!     db.sql("INSERT INTO orders VALUES (1)").await;
+//!     receiver.wait_for(1, SOON).await;
+//!     assert_eq!(daemon.stop().await, 0);
+//! }
+//! ```
+//!
+//! Postgres, daemon and receiver are dropped in the reverse order of their making: make the
+//! database first. Rules: nothing sleeps where an event can be awaited. The receiver keeps all that it
+//! got, so a waiter is never too late. Every request is verified as it arrives; a receiver
+//! that saw a wrong one fails its test when it is dropped. Processes end with the test,
+//! also when it panics or is killed.
+
+pub mod answer;
+pub mod cluster;
+pub mod daemon;
+pub mod database;
+pub mod http;
+pub mod metrics;
+pub mod oracle;
+pub mod process;
+pub mod receiver;
+pub mod tls;
+pub mod verify;
+
+use std::future::Future;
+use std::panic::Location;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
+
+pub use answer::Answer;
+pub use cluster::Cluster;
+pub use daemon::Daemon;
+pub use database::Database;
+pub use receiver::Receiver;
+
+/// Long enough for anything that is not a matter of load; a failing test waits as long.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// The table that most tests watch.
+pub const ORDERS: &str =
+    "CREATE TABLE orders (id int PRIMARY KEY, status text, total numeric(10,2), note text)";
+
+/// An entry of `tables` that sends every change of it to the endpoint `r`.
+pub const ALL_EVENTS: &str = "\
+to: r
+events:
+  insert: order.created
+  update: order.updated
+  delete: order.deleted
+  truncate: orders.truncated
+";
+
+/// Runs receivers and database connections, so that a test that blocks starves nobody.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a tokio runtime")
+    })
+}
+
+/// Runs a future to its end from a place that is not async, such as a `drop`.
+pub fn block_on<F>(future: F) -> F::Output
+where
+    F: Future + Send,
+    F::Output: Send,
+{
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| runtime().block_on(future))
+            .join()
+            .expect("a future that does not panic")
+    })
+}
+
+/// Asks again and again, for what has no event to await: another process' state.
+#[track_caller]
+pub fn eventually<'a, F, Fut>(what: &'a str, mut ask: F) -> impl Future<Output = ()> + 'a
+where
+    F: FnMut() -> Fut + 'a,
+    Fut: Future<Output = bool> + 'a,
+{
+    let caller = Location::caller();
+    async move {
+        let deadline = Instant::now() + SOON;
+        while !ask().await {
+            assert!(Instant::now() < deadline, "{caller}: never {what}");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The daemon's behaviour, watched from outside: a real Postgres, real receivers, the real binary.
+//!
+//! A file is a behaviour, a test is a sentence. `harness` says how to write one.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod harness;
+
+// What it does.
+mod batch;
+mod order;
+mod pipeline;
+mod shutdown;
+
+// What it does when others fail.
+mod bad_database;
+mod faults;
+mod retry;
+mod slot_lost;
+mod state;
+mod tls;
+
+// How it is run and watched.
+mod admin;
+mod commands;
+mod config_errors;
+mod config_layers;
+mod discreet;
+mod official;
+
+mod load;
+
+mod architecture;
+mod harness_itself;

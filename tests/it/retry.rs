@@ -1,0 +1,250 @@
+//! What an answer means, and what becomes of an event that nobody takes.
+
+use std::time::{Duration, SystemTime};
+
+use crate::harness::{
+    ALL_EVENTS, Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually, oracle,
+};
+
+async fn start(options: &str) -> (Database, Receiver, Daemon) {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let receiver = Receiver::start().await;
+    let daemon = Daemon::of(&db)
+        .endpoint_with("r", &receiver, options)
+        .table("public.orders", ALL_EVENTS)
+        .start()
+        .await;
+    (db, receiver, daemon)
+}
+
+#[tokio::test]
+async fn every_2xx_is_a_delivery() {
+    let (db, receiver, _daemon) = start("").await;
+    for status in [200, 201, 202, 204, 206, 299] {
+        receiver.next(Answer::status(status));
+    }
+    db.sql("INSERT INTO orders (id) SELECT generate_series(1, 6)")
+        .await;
+    receiver.wait_for(6, SOON).await;
+    assert_eq!(receiver.attempts().len(), 6);
+}
+
+#[tokio::test]
+async fn everything_else_is_tried_again() {
+    let (db, receiver, _daemon) = start("retry: {max: 20ms}").await;
+    let statuses = [
+        300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 403, 404, 408, 409, 413, 415, 421, 425,
+        429, 500, 501, 502, 503, 504, 599, 999,
+    ];
+    for status in statuses {
+        receiver.next(Answer::status(status));
+    }
+    db.sql("INSERT INTO orders (id) VALUES (1)").await;
+    receiver.wait_for(1, SOON).await;
+    let attempts = receiver.attempts();
+    assert_eq!(attempts.len(), statuses.len() + 1);
+    assert!(
+        attempts
+            .iter()
+            .all(|attempt| attempt.id() == attempts[0].id())
+    );
+}
+
+#[tokio::test]
+async fn every_attempt_is_signed_anew_with_its_own_time() {
+    let (db, receiver, _daemon) = start("retry: {max: 1s}").await;
+    for _ in 0..6 {
+        receiver.next(Answer::status(500));
+    }
+    db.sql("INSERT INTO orders (id) VALUES (1)").await;
+    receiver.wait_for(1, SOON).await;
+    let attempts = receiver.attempts();
+    for attempt in &attempts {
+        let time: u64 = attempt.request.header("webhook-timestamp").parse().unwrap();
+        let ago = attempts.last().unwrap().at.duration_since(attempt.at);
+        let at = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            - ago;
+        assert!(at.as_secs().abs_diff(time) <= 2, "{time} at {at:?}");
+    }
+}
+
+#[tokio::test]
+async fn retry_after_in_seconds_is_kept() {
+    let (db, receiver, _daemon) = start("").await;
+    receiver.next(Answer::status_with(503, "retry-after", "2"));
+    db.sql("INSERT INTO orders (id) VALUES (1)").await;
+    receiver.wait_for(1, SOON).await;
+    let attempts = receiver.attempts();
+    let waited = attempts[1].at.duration_since(attempts[0].at);
+    assert!(
+        waited >= Duration::from_secs(2) && waited < Duration::from_secs(5),
+        "{waited:?}"
+    );
+    assert_eq!(attempts[1].number(), 1, "a pause spends no attempt");
+}
+
+#[tokio::test]
+async fn retry_after_as_a_date_is_kept_and_acts_on_the_whole_endpoint() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    db.sql("CREATE TABLE items (id int PRIMARY KEY)").await;
+    let receiver = Receiver::start().await;
+    let daemon = Daemon::of(&db).endpoint("r", &receiver);
+    let _daemon = daemon
+        .table("public.orders", ALL_EVENTS)
+        .table("public.items", "to: r\nevents: {insert: item.created}")
+        .start()
+        .await;
+    let until = SystemTime::now() + Duration::from_secs(4);
+    receiver.next(Answer::status_with(
+        429,
+        "retry-after",
+        &httpdate::fmt_http_date(until),
+    ));
+    db.sql("INSERT INTO orders (id) VALUES (1)").await;
+    let paused = receiver.wait_for_attempts(1, SOON).await[0].at;
+    db.sql("INSERT INTO items VALUES (1)").await;
+    receiver.wait_for(2, SOON).await;
+    let attempts = receiver.attempts();
+    // A date has whole seconds: up to one less than 4 s remain.
+    assert!(attempts[1].at.duration_since(paused) >= Duration::from_millis(2500));
+}
+
+#[tokio::test]
+async fn a_senseless_retry_after_does_no_harm() {
+    let (db, receiver, _daemon) = start("retry: {max: 20ms}").await;
+    for value in [
+        "-1",
+        "1e99",
+        "soon",
+        "",
+        "0",
+        "0.5",
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+    ] {
+        receiver.next(Answer::status_with(429, "retry-after", value));
+    }
+    db.sql("INSERT INTO orders (id) VALUES (1)").await;
+    receiver.wait_for(1, SOON).await;
+    assert_eq!(receiver.attempts().len(), 8);
+}
+
+#[tokio::test]
+async fn a_410_disables_the_endpoint_until_it_is_enabled() {
+    let (db, receiver, mut daemon) = start("").await;
+    receiver.next(Answer::status(410));
+    db.sql("INSERT INTO orders (id) VALUES (1)").await;
+    receiver.wait_for_attempts(1, SOON).await;
+    db.sql("INSERT INTO orders (id) VALUES (2), (3)").await;
+    eventually("disabled", || async {
+        daemon.cli(&["status"]).await.text().contains("disabled")
+    })
+    .await;
+    // It stays disabled over a restart, and the slot moves on: its events wait on disk.
+    daemon.restart().await;
+    db.confirmed(SOON).await;
+    assert_eq!(
+        receiver.attempts().len(),
+        1,
+        "nothing is sent to a disabled endpoint"
+    );
+    daemon
+        .cli(&["endpoint", "enable", "r"])
+        .await
+        .expect_code(0);
+    let events = receiver.wait_for(3, SOON).await;
+    oracle::assert_in_order_per_table(&events);
+}
+
+#[tokio::test]
+async fn park_statuses_make_a_dead_letter_at_once() {
+    let (db, receiver, daemon) = start("retry: {max: 200ms, park_statuses: [422]}").await;
+    receiver.next(Answer::status(422));
+    db.sql("INSERT INTO orders (id) VALUES (1), (2)").await;
+    let events = receiver.wait_for(1, SOON).await;
+    assert_eq!(events[0].data("id"), 2);
+    assert_eq!(receiver.attempts().len(), 2);
+    assert_eq!(daemon.dead_events().await, [receiver.attempts()[0].id()]);
+}
+
+#[tokio::test]
+async fn what_nobody_takes_for_long_becomes_a_dead_letter() {
+    let (db, receiver, mut daemon) = start("retry: {for: 2s, max: 100ms}").await;
+    receiver.choose(|attempt| (attempt.events[0].data("id") != 9).then(|| Answer::status(500)));
+    db.sql("INSERT INTO orders (id) VALUES (1), (2)").await;
+    let first = receiver.wait_for_attempts(1, SOON).await[0].clone();
+    db.sql("INSERT INTO orders (id) VALUES (9)").await;
+    let events = receiver.wait_for(1, SOON).await;
+    assert_eq!(events[0].data("id"), 9);
+    assert!(
+        receiver
+            .attempts()
+            .last()
+            .unwrap()
+            .at
+            .duration_since(first.at)
+            >= Duration::from_secs(2)
+    );
+    let dead = daemon.dead_letters().await;
+    assert_eq!(dead.len(), 2, "{dead:?}");
+    assert_eq!(dead[0].event_id, first.id());
+
+    // They outlive a restart, and one that is retried arrives as the same bytes.
+    daemon.restart().await;
+    receiver.choose(|_| None);
+    daemon
+        .cli(&["dead", "retry", "--id", &dead[0].number()])
+        .await
+        .expect_code(0);
+    let events = receiver.wait_for(2, SOON).await;
+    assert_eq!(events[1].id, first.id());
+    eventually("one dead letter left", || async {
+        daemon.dead_events().await == [dead[1].event_id.as_str()]
+    })
+    .await;
+    daemon
+        .cli(&["dead", "drop", "--id", &dead[1].number()])
+        .await
+        .expect_code(0);
+    assert_eq!(daemon.dead_events().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn with_then_block_a_lane_tries_for_ever() {
+    let (db, receiver, daemon) = start("retry: {for: 500ms, then: block, max: 100ms}").await;
+    receiver.always(Answer::status(500));
+    db.sql("INSERT INTO orders (id) VALUES (1), (2)").await;
+    let attempts = receiver.wait_for_attempts(20, SOON).await;
+    assert!(attempts[19].at.duration_since(attempts[0].at) > Duration::from_millis(500));
+    assert!(
+        attempts
+            .iter()
+            .all(|attempt| attempt.id() == attempts[0].id())
+    );
+    assert_eq!(daemon.dead_events().await, [""; 0]);
+    receiver.always(Answer::Accept);
+    receiver.wait_for(2, SOON).await;
+}
+
+#[tokio::test]
+async fn retry_for_goes_on_counting_over_a_restart() {
+    let (db, receiver, mut daemon) = start("retry: {for: 4s, max: 100ms}").await;
+    receiver.always(Answer::status(500));
+    db.sql("INSERT INTO orders (id) VALUES (1)").await;
+    let first = receiver.wait_for_attempts(1, SOON).await[0].at;
+    receiver.wait_for_attempts(5, SOON).await;
+    daemon.restart().await;
+    eventually("a dead letter", || async {
+        daemon.dead_letters().await.len() == 1
+    })
+    .await;
+    let last = receiver.attempts().last().unwrap().at;
+    let tried = last.duration_since(first);
+    assert!(
+        tried >= Duration::from_secs(3) && tried < Duration::from_secs(8),
+        "{tried:?}"
+    );
+}

@@ -1,0 +1,245 @@
+//! The state file: never shared, never guessed, never lost from sight.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::daemon::Builder;
+use crate::harness::receiver::Event;
+use crate::harness::{
+    ALL_EVENTS, Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually, oracle,
+};
+
+async fn orders() -> (Database, Receiver, Builder) {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let receiver = Receiver::start().await;
+    let daemon = Daemon::of(&db).endpoint("r", &receiver);
+    (db, receiver, daemon.table("public.orders", ALL_EVENTS))
+}
+
+#[tokio::test]
+async fn a_path_that_cannot_be_written_is_named_before_the_database_is_touched() {
+    let (db, _receiver, daemon) = orders().await;
+    let path = Path::new("/proc/no/such/directory/state.db");
+    let mut daemon = daemon.state(path).launch();
+    assert_eq!(daemon.exit_code().await, 69, "{}", daemon.output());
+    assert!(
+        daemon.output().contains(&path.display().to_string()),
+        "{}",
+        daemon.output()
+    );
+    assert!(!db.has_slot().await);
+}
+
+#[tokio::test]
+async fn it_and_its_socket_are_for_the_owner_alone() {
+    let (_db, _receiver, daemon) = orders().await;
+    let daemon = daemon.start().await;
+    let directory = daemon.state_path().parent().unwrap();
+    let mut seen = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path() != daemon.config_path() {
+            let mode = entry.metadata().unwrap().permissions().mode();
+            assert_eq!(
+                mode & 0o077,
+                0,
+                "{} has mode {mode:o}",
+                entry.path().display()
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen >= 2, "a state file and a socket");
+}
+
+#[tokio::test]
+async fn a_second_daemon_on_it_is_refused() {
+    let (db, receiver, daemon) = orders().await;
+    let first = daemon.start().await;
+    let second = Daemon::of(&db)
+        .state(first.state_path())
+        .endpoint("r", &receiver);
+    let mut second = second.table("public.orders", ALL_EVENTS).launch();
+    assert_eq!(second.exit_code().await, 69, "{}", second.output());
+    let path = first.state_path().display().to_string();
+    assert!(second.output().contains(&path), "{}", second.output());
+    db.sql("INSERT INTO orders VALUES (1)").await;
+    receiver.wait_for(1, SOON).await;
+    assert!(first.is_running());
+}
+
+#[tokio::test]
+async fn a_corrupt_one_is_not_overwritten() {
+    let (db, _receiver, daemon) = orders().await;
+    let mut daemon = daemon.prepare();
+    let garbage = b"this is not a database, whatever it may be ".repeat(200);
+    std::fs::write(daemon.state_path(), &garbage).unwrap();
+    daemon.launch();
+    assert_eq!(daemon.exit_code().await, 69, "{}", daemon.output());
+    let path = daemon.state_path().display().to_string();
+    assert!(daemon.output().contains(&path), "{}", daemon.output());
+    assert_eq!(std::fs::read(daemon.state_path()).unwrap(), garbage);
+    assert!(!db.has_slot().await);
+}
+
+#[tokio::test]
+async fn what_waits_in_it_survives_crashes_in_order() {
+    let (db, receiver, daemon) = orders().await;
+    let mut daemon = daemon.top("memory: {max_bytes: 1MiB}").start().await;
+    receiver.refuse().await;
+    for round in 0..3 {
+        db.sql(&format!(
+            "INSERT INTO orders (id, note) SELECT g, repeat('x', 1000) FROM generate_series({}, {}) g",
+            round * 1000 + 1,
+            round * 1000 + 1000
+        ))
+        .await;
+        db.confirmed(SOON).await;
+        daemon.kill().await;
+        daemon.launch();
+    }
+    receiver.accept_again().await;
+    let all =
+        |events: &[Event]| events.len() >= 3000 && oracle::without_repeats(events).len() == 3000;
+    let events = oracle::without_repeats(&receiver.wait_until(all, 3 * SOON).await);
+    oracle::assert_in_order_per_table(&events);
+    oracle::assert_replay(&events, &db, "public.orders").await;
+}
+
+#[tokio::test]
+async fn a_full_spool_stops_the_slot_and_says_whose_it_is() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let receiver = Receiver::start().await;
+    let daemon = Daemon::of(&db)
+        .endpoint("glutton", &receiver)
+        .top("memory: {max_bytes: 1MiB}\nspool: {max_bytes: 2MiB, full: stop}")
+        .table(
+            "public.orders",
+            "to: glutton\nevents: {insert: order.created}",
+        )
+        .start()
+        .await;
+    receiver.refuse().await;
+    db.sql(
+        "INSERT INTO orders (id, note) SELECT g, repeat('x', 1000) FROM generate_series(1, 8000) g",
+    )
+    .await;
+    let written = db.lsn().await;
+    eventually("not ready", || async {
+        daemon.readiness().await == Some(503)
+    })
+    .await;
+    let (_, page) = daemon.get("/readyz").await;
+    assert!(page.contains("glutton"), "{page}");
+    assert!(!db.has_confirmed(&written).await);
+    receiver.accept_again().await;
+    let events = receiver.wait_for(8000, 3 * SOON).await;
+    oracle::assert_no_repeats(&events);
+    oracle::assert_in_order_per_table(&events);
+    daemon.ready().await;
+}
+
+#[tokio::test]
+async fn a_full_spool_can_disable_its_endpoint_in_place() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let (good, bad) = (Receiver::start().await, Receiver::start().await);
+    bad.refuse().await;
+    let daemon = Daemon::of(&db)
+        .endpoint("good", &good)
+        .endpoint("bad", &bad)
+        .top("memory: {max_bytes: 1MiB}\nspool: {max_bytes: 2MiB, full: disable}")
+        .table(
+            "public.orders",
+            "to: [good, bad]\nevents: {insert: order.created}",
+        )
+        .start()
+        .await;
+    db.sql(
+        "INSERT INTO orders (id, note) SELECT g, repeat('x', 1000) FROM generate_series(1, 8000) g",
+    )
+    .await;
+    good.wait_for(8000, 3 * SOON).await;
+    db.confirmed(SOON).await;
+    let status = daemon.cli(&["status"]).await.expect_code(0).stdout;
+    assert!(
+        status.contains("disabled") && status.contains("gap"),
+        "{status}"
+    );
+}
+
+/// A file system of a few MB, unmounted on drop.
+struct Tiny(PathBuf);
+
+impl Tiny {
+    /// `None` where we may not mount.
+    fn mount(directory: &Path, size: &str) -> Option<Tiny> {
+        let status = Command::new("mount")
+            .args([
+                "-t",
+                "tmpfs",
+                "-o",
+                &format!("size={size},mode=0700"),
+                "tmpfs",
+            ])
+            .arg(directory)
+            .stderr(std::process::Stdio::null())
+            .status();
+        status
+            .is_ok_and(|status| status.success())
+            .then(|| Tiny(directory.to_owned()))
+    }
+
+    fn grow(&self, size: &str) {
+        let grown = Command::new("mount")
+            .args(["-o", &format!("remount,size={size}")])
+            .arg(&self.0)
+            .status();
+        assert!(grown.unwrap().success());
+    }
+}
+
+impl Drop for Tiny {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.0).status().ok();
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_confirmed_that_is_not_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(tiny) = Tiny::mount(directory.path(), "2m") else {
+        eprintln!("not tested: only root may mount a file system of 2 MB");
+        return;
+    };
+    let (db, receiver, daemon) = orders().await;
+    let daemon = daemon.state(&directory.path().join("state.db"));
+    let mut daemon = daemon.top("memory: {max_bytes: 1MiB}").start().await;
+    receiver.refuse().await;
+    db.sql(
+        "INSERT INTO orders (id, note) SELECT g, repeat('x', 1000) FROM generate_series(1, 8000) g",
+    )
+    .await;
+    let written = db.lsn().await;
+    eventually("not ready, or ended", || async {
+        daemon.readiness().await != Some(200)
+    })
+    .await;
+    assert!(!db.has_confirmed(&written).await);
+    tiny.grow("100m");
+    receiver.accept_again().await;
+    if !daemon.is_running() {
+        let code = daemon.exit_code().await;
+        assert!(matches!(code, 1 | 69), "{code}: {}", daemon.output());
+        daemon.launch();
+    }
+    receiver.always(Answer::Accept);
+    let all =
+        |events: &[Event]| events.len() >= 8000 && oracle::without_repeats(events).len() == 8000;
+    let events = oracle::without_repeats(&receiver.wait_until(all, 3 * SOON).await);
+    oracle::assert_in_order_per_table(&events);
+    drop(daemon);
+}

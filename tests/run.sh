@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# All checks and tests, with whatever they need installed first (Debian, Ubuntu).
+#
+#   tests/run.sh              everything
+#   tests/run.sh ARGUMENTS    the same, the arguments go to `cargo test`
+#
+# Needs a Rust toolchain; runs as root or as an ordinary user. What is there already is
+# not installed again, so that after the first run no network is needed. Tests start
+# PostgreSQL clusters of their own in temporary directories: a cluster that the
+# distribution may have started is not used.
+#
+# WALHOOK_TEST_PG_BIN   directory of the PostgreSQL programs to test with (default: the newest)
+# WALHOOK_TEST_ROWS     rows of the load test (default: 200000)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+fail() {
+    printf 'tests/run.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+# ---- what is missing -----------------------------------------------------------------------
+
+have_postgres() {
+    [ -n "${WALHOOK_TEST_PG_BIN:-}" ] || command -v initdb >/dev/null ||
+        ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1
+}
+have_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
+packages=()
+have_postgres || packages+=(postgresql postgresql-contrib)
+have_venv || packages+=(python3 python3-venv python3-pip)
+command -v node >/dev/null || packages+=(nodejs)
+command -v npm >/dev/null || packages+=(npm)
+command -v cc >/dev/null || packages+=(build-essential)
+
+if [ ${#packages[@]} -gt 0 ]; then
+    say "installing ${packages[*]}"
+    command -v apt-get >/dev/null ||
+        fail "please install: ${packages[*]} (no apt-get here to do it)"
+    as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || fail "please install as root: apt-get install ${packages[*]}"
+        as_root=(sudo)
+    fi
+    "${as_root[@]}" apt-get update -q
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends "${packages[@]}"
+    have_postgres || fail "no initdb under /usr/lib/postgresql after the installation"
+fi
+
+command -v cargo >/dev/null || PATH=$PATH:$HOME/.cargo/bin
+command -v cargo >/dev/null || fail "no cargo: a Rust toolchain is needed (rust-version in Cargo.toml)"
+
+target=${CARGO_TARGET_DIR:-target}
+mkdir -p "$target/tmp"
+say "the official verifiers"
+sh tests/verify/install.sh "$(cd "$target/tmp" && pwd)/verifiers" ||
+    fail "cannot install the official verifiers; the first run needs a network"
+
+# ---- the checks ----------------------------------------------------------------------------
+
+say "cargo fmt"
+cargo fmt --all --check
+
+say "cargo clippy"
+cargo clippy --locked --all-targets -- -D warnings
+
+say "cargo doc"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+
+say "cargo test"
+cargo test --locked "$@"
