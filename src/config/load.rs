@@ -55,7 +55,14 @@ pub fn load_state(path: &Path, env: &Environment) -> Result<PathBuf, Problems> {
             findings.problems.extend(walk.into_findings().problems);
             state
         });
-    state.ok_or_else(|| findings.into_problems(&file))
+    findings.problems.retain(|problem| {
+        // The rest is for `run` to tell, unless it kept the state from being found.
+        state.is_none() || problem.key == "state"
+    });
+    match state {
+        Some(state) if findings.problems.is_empty() => Ok(state),
+        Some(_) | None => Err(findings.into_problems(&file)),
+    }
 }
 
 /// Pure but for secrets that stand in files of their own.

@@ -33,5 +33,3 @@ pub use walk::PatternError;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_full;

@@ -33,7 +33,14 @@ pub fn parse(text: &str, findings: &mut Findings) -> Option<Node> {
             return None;
         }
     }
-    let root = builder.root;
+    let root = builder.root.map(|root| Node {
+        // What is missing from the top level is missing from the file.
+        place: match root.value {
+            Value::Map(_) => Place::File,
+            Value::Scalar(_) | Value::List(_) => root.place,
+        },
+        ..root
+    });
     let empty = match &root {
         None => true,
         Some(Node {
@@ -306,7 +313,9 @@ impl<'f> Builder<'f> {
             "",
             format!("not valid YAML: {info}"),
         ));
-        if info.contains("anchor") {
+        if info.contains("recursion") {
+            problem.hint(format!("a config needs less than {DEPTH_MAX} levels"));
+        } else if info.contains("anchor") {
             problem.hint("a name or value that begins with \"*\" or \"&\" stands in quotes");
         } else {
             problem.hint("check the indentation, and quote values that hold \": \", \" #\", or begin with one of {[]},&*!|>'\"%@`");

@@ -85,19 +85,16 @@ impl<'e> Walk<'e> {
     /// Tells that a key which must be there is not.
     pub(super) fn missing(&mut self, at: &At<'_>, key: &str) -> &mut Problem {
         let path = at.path.key(key);
-        // What is missing from the top level is missing from the file.
-        let place = if at.path == KeyPath::root() {
-            Place::File
-        } else {
-            at.node.place.clone()
-        };
-        self.findings
-            .problem(Problem::new(place, path.to_string(), "is missing"))
+        self.findings.problem(Problem::new(
+            at.node.place.clone(),
+            path.to_string(),
+            "is missing",
+        ))
     }
 
     /// A mapping with these keys; others are told.
     pub(super) fn fields<'t>(&mut self, at: &At<'t>, keys: &Keys) -> Option<Fields<'t>> {
-        let fields = self.mapping(at, &format!("a mapping ({})", keys.known.join(", ")))?;
+        let fields = self.mapping(at, &keys.wanted())?;
         for entry in fields.entries {
             let key = entry.key.as_str();
             if !keys.known.contains(&key) {
@@ -145,7 +142,7 @@ impl<'e> Walk<'e> {
                 entries,
             }),
             Value::Scalar(_) | Value::List(_) => {
-                self.wrong_kind(at, wanted);
+                self.wrong_kind(at, "a mapping", wanted);
                 None
             }
         }
@@ -166,16 +163,16 @@ impl<'e> Walk<'e> {
         }
     }
 
-    pub(super) fn wrong_kind(&mut self, at: &At<'_>, wanted: &str) {
-        let found = match at.node.kind() {
-            "nothing" => "has no value".to_owned(),
-            kind => format!("{kind} where {wanted} belongs"),
+    /// `kind` is what would be right, `wanted` what to write.
+    pub(super) fn wrong_kind(&mut self, at: &At<'_>, kind: &str, wanted: &str) {
+        match at.node.kind() {
+            "nothing" => self
+                .problem(at, "has no value")
+                .hint(format!("write {wanted}, or take the key out")),
+            found => self
+                .problem(at, format!("{found} where {kind} belongs"))
+                .hint(format!("write {wanted}")),
         };
-        let hint = match at.node.kind() {
-            "nothing" => format!("write {wanted}, or take the key out"),
-            _ => format!("write {wanted}"),
-        };
-        self.problem(at, found).hint(hint);
     }
 
     /// A value as a message may show it.

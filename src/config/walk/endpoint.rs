@@ -37,7 +37,7 @@ impl Walk<'_> {
                 .hint("name at least one endpoint, with its url and secret");
             return (None, names);
         };
-        let Some(fields) = self.mapping(&at, "a mapping of names to endpoints") else {
+        let Some(fields) = self.mapping(&at, "endpoints by their names") else {
             return (None, names);
         };
         if fields.is_empty() {
@@ -114,8 +114,8 @@ impl Walk<'_> {
 
     /// Endpoints that no rule names.
     pub(super) fn tell_unused(&mut self, names: &Names) {
-        if !names.all.iter().any(|name| name.used) {
-            // The tables are missing or broken, which is told.
+        if !self.findings.problems.is_empty() {
+            // A rule that would use it may be what is wrong.
             return;
         }
         for name in names.all.iter().filter(|name| !name.used) {

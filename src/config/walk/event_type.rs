@@ -3,7 +3,7 @@
 use super::overlap::{Token, letters};
 use super::table_pattern::tokens;
 use crate::change::Operation;
-use crate::mapping::rule::{TablePattern, TypePiece, TypeTemplate};
+use crate::mapping::rule::{NamePattern, TablePattern, TypePiece, TypeTemplate};
 
 /// The types that a template can become for the tables of an entry.
 pub(super) fn reach(
@@ -17,8 +17,19 @@ pub(super) fn reach(
         .flat_map(|piece| match piece {
             TypePiece::Literal(text) => letters(text).collect(),
             TypePiece::Operation => letters(operation.as_str()).collect(),
-            TypePiece::Schema => tokens(&pattern.schema),
-            TypePiece::Table => tokens(&pattern.table),
+            TypePiece::Schema => as_rendered(&pattern.schema),
+            TypePiece::Table => as_rendered(&pattern.table),
+        })
+        .collect()
+}
+
+/// In a type stands `_` for what a name has beside letters, digits and underscores.
+fn as_rendered(name: &NamePattern) -> Vec<Token> {
+    tokens(name)
+        .into_iter()
+        .map(|token| match token {
+            Token::Letter(c) if !c.is_ascii_alphanumeric() => Token::Letter('_'),
+            token => token,
         })
         .collect()
 }
@@ -47,5 +58,6 @@ mod tests {
         assert!(equal("audit.*", "{table}.a", "log.a"));
         assert!(!equal("audit.log_*", "{table}.a", "orders.a"));
         assert!(!equal("audit.*", "{table}.a", "{table}.b"));
+        assert!(equal("audit.a-b", "{table}", "a_b"));
     }
 }

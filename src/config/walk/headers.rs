@@ -1,5 +1,7 @@
 //! An endpoint's own `headers`. No value is ever shown.
 
+use std::collections::HashSet;
+
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::cursor::{At, Walk};
@@ -27,26 +29,33 @@ const COUNT_MAX: usize = 50;
 
 impl Walk<'_> {
     pub(super) fn headers(&mut self, at: &At<'_>) -> Option<HeaderMap> {
-        let fields = self.mapping(at, "a mapping of names to values")?;
-        let mut headers = Some(HeaderMap::new());
+        let fields = self.mapping(at, "headers by their names")?;
+        let mut headers = HeaderMap::new();
+        let mut names = HashSet::new();
+        let mut whole = true;
         if fields.iter().count() > COUNT_MAX {
             self.problem(at, format!("more than {COUNT_MAX} headers"));
-            headers = None;
+            whole = false;
         }
         for (name, at) in fields.iter() {
-            let pair = self.header_name(name, &at).zip(self.header_value(&at));
-            match (pair, &mut headers) {
-                (Some((name, _)), Some(headers)) if headers.contains_key(&name) => {
-                    self.problem(&at, "the header stands twice")
-                        .hint("leave one of the two: names of headers have no case");
-                }
-                (Some((name, value)), Some(headers)) => {
+            let name = self.header_name(name, &at);
+            let value = self.header_value(&at);
+            if name
+                .as_ref()
+                .is_some_and(|name| !names.insert(name.clone()))
+            {
+                self.problem(&at, "the header stands twice")
+                    .hint("leave one of the two: names of headers have no case");
+                whole = false;
+            }
+            match name.zip(value) {
+                Some((name, value)) => {
                     headers.insert(name, value);
                 }
-                _ => headers = None,
+                None => whole = false,
             }
         }
-        headers
+        whole.then_some(headers)
     }
 
     fn header_name(&mut self, name: &str, at: &At<'_>) -> Option<HeaderName> {

@@ -7,6 +7,16 @@ pub struct Keys {
     pub later: &'static [&'static str],
 }
 
+impl Keys {
+    /// What to write, for messages.
+    pub fn wanted(&self) -> String {
+        match self.known {
+            [one] => format!("the key {one}"),
+            all => format!("the keys {}", all.join(", ")),
+        }
+    }
+}
+
 pub const ROOT: Keys = Keys {
     known: &[
         "source",

@@ -12,6 +12,8 @@ const BATCH_EVENTS: u64 = 100;
 const BATCH_WAIT: Duration = Duration::from_millis(5);
 const BATCH_BYTES: u64 = 1 << 20;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Ten years of 365.25 days.
+const GIVE_UP_AFTER_MAX: Duration = Duration::from_secs(10 * 31_557_600);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy)]
@@ -94,7 +96,7 @@ impl Walk<'_> {
     fn retry(&mut self, at: &At<'_>) -> Option<Retry> {
         let fields = self.fields(at, &keys::RETRY)?;
         let give_up_after = match fields.get("for") {
-            Some(at) => self.duration(&at, Duration::ZERO..=3650 * DAY),
+            Some(at) => self.duration(&at, Duration::ZERO..=GIVE_UP_AFTER_MAX),
             None => Some(3 * DAY),
         };
         let then = match fields.get("then") {
@@ -121,18 +123,20 @@ impl Walk<'_> {
     }
 
     fn park_statuses(&mut self, at: &At<'_>) -> Option<Vec<u16>> {
-        let mut statuses = Some(Vec::new());
+        let mut statuses = Vec::new();
+        let mut whole = true;
         for item in self.one_or_list(at) {
-            match (self.park_status(&item), &mut statuses) {
-                (Some(status), Some(statuses)) if statuses.contains(&status) => {
-                    self.problem(&item, format!("{status} stands twice"))
-                        .hint("leave one of the two");
+            match self.park_status(&item) {
+                Some(status) if statuses.contains(&status) => {
+                    let found = format!("{} stands twice", self.shown(&item));
+                    self.problem(&item, found).hint("leave one of the two");
+                    whole = false;
                 }
-                (Some(status), Some(statuses)) => statuses.push(status),
-                _ => statuses = None,
+                Some(status) => statuses.push(status),
+                None => whole = false,
             }
         }
-        statuses
+        whole.then_some(statuses)
     }
 
     fn park_status(&mut self, at: &At<'_>) -> Option<u16> {

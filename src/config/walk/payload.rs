@@ -1,6 +1,6 @@
 //! A rule's `payload`: any YAML tree, as the JSON it stands for.
 
-use super::cursor::{At, Walk};
+use super::cursor::{At, Fields, Walk};
 use crate::config::key_path::KeyPath;
 use crate::config::problem::{Place, Problem};
 use crate::config::source::tree::{Node, Origin, Scalar, Style, Value};
@@ -9,12 +9,13 @@ use crate::mapping::payload::{PayloadTemplate, Template};
 impl Walk<'_> {
     pub(super) fn payload(&mut self, at: &At<'_>) -> Option<PayloadTemplate> {
         if at.node.kind() == "nothing" {
-            self.wrong_kind(at, "the body, any YAML tree");
+            self.wrong_kind(at, "a tree", "the body, any YAML tree");
             return None;
         }
-        let template = self.template(at)?;
+        let mut whole = true;
+        let template = self.template(at, &mut whole);
         match PayloadTemplate::compile(&template) {
-            Ok(payload) => Some(payload),
+            Ok(payload) => whole.then_some(payload),
             Err(errors) => {
                 for error in errors {
                     let spot = spot(at, &error.place);
@@ -32,25 +33,26 @@ impl Walk<'_> {
         }
     }
 
-    fn template(&mut self, at: &At<'_>) -> Option<Template> {
+    /// The tree with null in place of what is wrong, which then is not whole.
+    fn template(&mut self, at: &At<'_>, whole: &mut bool) -> Template {
         match &at.node.value {
-            Value::Scalar(scalar) => self.leaf(at, scalar),
-            Value::List(_) => {
-                let items: Vec<Option<Template>> = self
-                    .one_or_list(at)
+            Value::Scalar(scalar) => self.leaf(at, scalar).unwrap_or_else(|| {
+                *whole = false;
+                Template::Null
+            }),
+            Value::List(_) => Template::List(
+                self.one_or_list(at)
                     .iter()
-                    .map(|item| self.template(item))
-                    .collect();
-                Some(Template::List(items.into_iter().collect::<Option<_>>()?))
-            }
-            Value::Map(_) => {
-                let fields = self.mapping(at, "a mapping")?;
-                let entries: Vec<Option<(String, Template)>> = fields
+                    .map(|item| self.template(item, whole))
+                    .collect(),
+            ),
+            Value::Map(_) => Template::Map(
+                self.mapping(at, "a tree")
                     .iter()
-                    .map(|(key, at)| Some((key.to_owned(), self.template(&at)?)))
-                    .collect();
-                Some(Template::Map(entries.into_iter().collect::<Option<_>>()?))
-            }
+                    .flat_map(Fields::iter)
+                    .map(|(key, at)| (key.to_owned(), self.template(&at, whole)))
+                    .collect(),
+            ),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::event::EndpointIndex;
 use crate::mapping::condition::Condition;
 use crate::mapping::payload::PayloadTemplate;
 use crate::mapping::rule::{Rule, TypeTemplate, WhenError};
+use crate::mapping::{Columns, Uses};
 
 /// What a `to` says.
 pub(super) enum To {
@@ -32,18 +33,24 @@ impl Walk<'_> {
                 .hint("name at least one endpoint");
             return To::Broken;
         }
-        let mut endpoints = Some(Vec::new());
+        let mut endpoints = Vec::new();
+        let mut whole = true;
         for item in items {
-            match (self.endpoint_named(&item, names), &mut endpoints) {
-                (Some(endpoint), Some(endpoints)) if endpoints.contains(&endpoint) => {
+            match self.endpoint_named(&item, names) {
+                Some(endpoint) if endpoints.contains(&endpoint) => {
                     let found = format!("{} stands twice", self.shown(&item));
                     self.problem(&item, found).hint("leave one of the two");
+                    whole = false;
                 }
-                (Some(endpoint), Some(endpoints)) => endpoints.push(endpoint),
-                _ => endpoints = None,
+                Some(endpoint) => endpoints.push(endpoint),
+                None => whole = false,
             }
         }
-        endpoints.map_or(To::Broken, To::Endpoints)
+        if whole {
+            To::Endpoints(endpoints)
+        } else {
+            To::Broken
+        }
     }
 
     fn endpoint_named(&mut self, at: &At<'_>, names: &mut Names) -> Option<EndpointIndex> {
@@ -186,9 +193,12 @@ impl Walk<'_> {
             Ok(template) => Some(template),
             Err(error) => {
                 let found = format!("{} is not an event type", self.shown(at));
-                self.problem(at, found)
-                    .detail(error.to_string())
-                    .hint("write for example order.created or {table}.{operation}");
+                let open = self.is_open(at);
+                let problem = self.problem(at, found);
+                problem.hint("write for example order.created or {table}.{operation}");
+                if open {
+                    problem.detail(error.to_string());
+                }
                 None
             }
         }
@@ -198,8 +208,7 @@ impl Walk<'_> {
         let text = self.text(at, "a condition such as new.status == \"paid\"")?;
         match Condition::compile(text) {
             Ok(condition) => {
-                let reads_row = condition.needs_old() || !condition.columns().is_empty();
-                self.check_row(at, operation, condition.needs_old(), reads_row)?;
+                self.check_rows(at, operation, condition.uses())?;
                 Some(condition)
             }
             Err(error) => {
@@ -218,28 +227,34 @@ impl Walk<'_> {
 
     fn rule_payload(&mut self, at: &At<'_>, operation: Operation) -> Option<PayloadTemplate> {
         let payload = self.payload(at)?;
-        let reads_row = payload.needs_old() || !payload.columns().is_empty();
-        self.check_row(at, operation, payload.needs_old(), reads_row)?;
+        self.check_rows(at, operation, payload.uses())?;
         Some(payload)
     }
 
-    /// What the operation never has cannot be asked for.
-    fn check_row(
-        &mut self,
-        at: &At<'_>,
-        operation: Operation,
-        reads_old: bool,
-        reads_row: bool,
-    ) -> Option<()> {
+    /// A row that the operation never has cannot be read. `changed` can be asked all
+    /// the same: an insert and a delete change every column.
+    fn check_rows(&mut self, at: &At<'_>, operation: Operation, uses: &Uses) -> Option<()> {
+        let reads = |columns: &Columns| match columns {
+            Columns::All => true,
+            Columns::Named(names) => names.iter().any(|name| !uses.asked.contains(name)),
+        };
         let (found, hint) = match operation {
-            Operation::Insert if reads_old => (
+            Operation::Insert if reads(&uses.old) => (
                 "it reads the old row, and an insert has none",
-                "ask for columns of new alone; changed(...) needs an old row too",
+                "read columns of new",
             ),
-            Operation::Truncate if reads_row => (
-                "it reads a row, and a truncate has none",
-                "ask for operation, schema and table alone",
+            Operation::Delete if reads(&uses.new) => (
+                "it reads the new row, and a delete has none",
+                "read columns of old",
             ),
+            Operation::Truncate
+                if reads(&uses.new) || reads(&uses.old) || !uses.changed.is_empty() =>
+            {
+                (
+                    "it reads a row, and a truncate has none",
+                    "read operation, schema and table alone",
+                )
+            }
             Operation::Insert | Operation::Update | Operation::Delete | Operation::Truncate => {
                 return Some(());
             }

@@ -19,7 +19,7 @@ impl Walk<'_> {
             Value::Scalar(scalar) if scalar.origin == Origin::Unfillable => None,
             Value::Scalar(scalar) if !scalar.is_null() => Some(&scalar.text),
             Value::Scalar(_) | Value::List(_) | Value::Map(_) => {
-                self.wrong_kind(at, wanted);
+                self.wrong_kind(at, "a single value", wanted);
                 None
             }
         }
@@ -79,8 +79,8 @@ impl Walk<'_> {
             Ok(_) => {
                 let wanted = format!(
                     "a size from {} to {}",
-                    ByteSize::b(*range.start()),
-                    ByteSize::b(*range.end())
+                    size_written(*range.start()),
+                    size_written(*range.end())
                 );
                 self.out_of_range(at, &wanted)
             }
@@ -90,14 +90,17 @@ impl Walk<'_> {
 
     pub(super) fn choice<T: Copy>(&mut self, at: &At<'_>, words: &[(&str, T)]) -> Option<T> {
         let all: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let wanted = all.join(" or ");
+        let wanted = one_of(&all);
         let text = self.text(at, &wanted)?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(*value);
         }
-        let found = format!("{} is not {wanted}", self.shown(at));
+        let found = match all.as_slice() {
+            [one, other] => format!("{} is neither {one} nor {other}", self.shown(at)),
+            _ => format!("{} is none of the words for it", self.shown(at)),
+        };
         let hint = match nearest(text, all) {
-            Some(near) if self.is_open(at) => format!("did you mean \"{near}\"?"),
+            Some(near) if self.is_open(at) => format!("did you mean \"{near}\"? write {wanted}"),
             Some(_) | None => format!("write {wanted}"),
         };
         self.problem(at, found).hint(hint);
@@ -119,4 +122,29 @@ impl Walk<'_> {
         self.problem(at, found).hint(format!("write {wanted}"));
         None
     }
+}
+
+/// `a, b or c`
+fn one_of(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+/// As a config would write it.
+fn size_written(bytes: u64) -> String {
+    [
+        ("TiB", 1_u64 << 40),
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+    ]
+    .iter()
+    .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
+    .map_or_else(
+        || format!("{bytes}B"),
+        |(unit, factor)| format!("{}{unit}", bytes / factor),
+    )
 }

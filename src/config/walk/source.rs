@@ -10,10 +10,24 @@ const SLOT_BYTES_MAX: usize = 63;
 /// 63 bytes, less the ending of the second publication (`_insert`).
 const PUBLICATION_BYTES_MAX: usize = 56;
 
+/// An unencoded "?" or space makes a part of a password an unknown keyword.
+fn discreet(error: &str) -> &str {
+    const UNKNOWN: &str = "unknown keyword";
+    if error.starts_with(UNKNOWN) {
+        UNKNOWN
+    } else {
+        error
+    }
+}
+
 impl Walk<'_> {
     pub(super) fn source(&mut self, root: &Fields<'_>) -> Option<Source> {
         let Some(at) = root.get("source") else {
-            self.missing(&root.at, "source.url").hint(
+            let at = At {
+                node: root.at.node,
+                path: root.at.path.key("source"),
+            };
+            self.missing(&at, "url").hint(
                 "write the database's URL, for example ${DATABASE_URL}, or set WALHOOK_SOURCE__URL",
             );
             return None;
@@ -58,8 +72,13 @@ impl Walk<'_> {
         match ConnInfo::parse(text, &|name| env.get(name).map(str::to_owned)) {
             Ok(conninfo) => Some(conninfo),
             Err(error) => {
-                self.problem(at, format!("not a connection string: {error}"))
-                    .hint("write a URL (postgres://user@host/database) or keywords (host=... dbname=...)");
+                self.problem(
+                    at,
+                    format!("not a connection string: {}", discreet(&error.0)),
+                )
+                .hint(
+                    "write a URL (postgres://user@host/database) or keywords (host=... dbname=...)",
+                );
                 None
             }
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::cursor::{At, Fields, Walk};
 use super::endpoint::Names;
 use super::keys;
-use super::table_pattern::{is_exact, tie};
+use super::table_pattern::tie;
 use crate::mapping::rule::{ColumnSelection, TablePattern, TableRules};
 
 /// As many as an index has at most (INDEX_MAX_KEYS).
@@ -22,7 +22,7 @@ impl Walk<'_> {
             self.missing(&root.at, "tables").hint(hint);
             return None;
         };
-        let fields = self.mapping(&at, "a mapping of tables to rules")?;
+        let fields = self.mapping(&at, "tables and their rules")?;
         if fields.is_empty() {
             self.problem(&at, "there is no table").hint(hint);
             return None;
@@ -129,18 +129,20 @@ impl Walk<'_> {
                 .hint("name at least one column, or take the key out");
             return None;
         }
-        let mut names: Option<Vec<String>> = Some(Vec::new());
+        let mut names: Vec<String> = Vec::new();
+        let mut whole = true;
         for item in items {
-            match (self.text(&item, "the name of a column"), &mut names) {
-                (Some(name), Some(names)) if names.iter().any(|other| other == name) => {
+            match self.text(&item, "the name of a column") {
+                Some(name) if names.iter().any(|other| other == name) => {
                     let found = format!("{} stands twice", self.shown(&item));
                     self.problem(&item, found).hint("leave one of the two");
+                    whole = false;
                 }
-                (Some(name), Some(names)) => names.push(name.to_owned()),
-                _ => names = None,
+                Some(name) => names.push(name.to_owned()),
+                None => whole = false,
             }
         }
-        names
+        whole.then_some(names)
     }
 
     /// A table takes its exact entry, else the pattern with the longest literal
@@ -149,7 +151,7 @@ impl Walk<'_> {
         let mut exact: HashMap<&TablePattern, &str> = HashMap::new();
         let mut others: Vec<(&TablePattern, &str)> = Vec::new();
         for (pattern, name, at) in patterns {
-            let other = if is_exact(pattern) {
+            let other = if pattern.is_exact() {
                 exact.insert(pattern, name)
             } else {
                 let other = others
@@ -160,7 +162,7 @@ impl Walk<'_> {
                 other
             };
             match other {
-                Some(other) if is_exact(pattern) => {
+                Some(other) if pattern.is_exact() => {
                     self.problem(at, format!("the same table as {other}"))
                         .hint("make one entry of the two");
                 }
