@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::signature::SigningKey;
+
+pub use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// An endpoint's address, keys and headers. `Debug` shows scheme and host alone.
 #[derive(Clone)]
