@@ -21,6 +21,14 @@ pub(super) enum To {
     Endpoints(Vec<EndpointIndex>),
 }
 
+/// A table's rules, each with its place.
+#[derive(Default)]
+pub(super) struct Rules<'t> {
+    pub usable: Vec<(Rule, At<'t>)>,
+    /// None of them was wrong, and there is one.
+    pub whole: bool,
+}
+
 impl Walk<'_> {
     /// The endpoints that a `to` names: one or a list.
     pub(super) fn to(&mut self, at: Option<&At<'_>>, names: &mut Names) -> To {
@@ -71,15 +79,13 @@ impl Walk<'_> {
         None
     }
 
-    /// All rules of a table, each with its place. None when one of them is wrong.
-    pub(super) fn rules<'t>(
-        &mut self,
-        at: &At<'t>,
-        table_to: &To,
-        names: &mut Names,
-    ) -> Option<Vec<(Rule, At<'t>)>> {
-        let fields = self.fields(at, &keys::EVENTS)?;
-        let mut rules = Some(Vec::new());
+    /// The rules of a table that can be used, each with its place. A wrong one is told.
+    pub(super) fn rules<'t>(&mut self, at: &At<'t>, table_to: &To, names: &mut Names) -> Rules<'t> {
+        let mut rules = Rules::default();
+        let Some(fields) = self.fields(at, &keys::EVENTS) else {
+            return rules;
+        };
+        rules.whole = true;
         let mut count = 0;
         for operation in Operation::ALL {
             let Some(at) = fields.get(operation.as_str()) else {
@@ -89,22 +95,22 @@ impl Walk<'_> {
             if items.is_empty() {
                 self.problem(&at, "an empty list")
                     .hint("write an event type, or take the key out");
-                rules = None;
+                rules.whole = false;
             }
             count += items.len();
             for item in items {
-                match (self.rule(&item, operation, table_to, names), &mut rules) {
-                    (Some(rule), Some(rules)) => rules.push((rule, item)),
-                    _ => rules = None,
+                match self.rule(&item, operation, table_to, names) {
+                    Some(rule) => rules.usable.push((rule, item)),
+                    None => rules.whole = false,
                 }
             }
         }
         if count == 0 && fields.is_empty() {
             self.problem(at, "there is no rule")
                 .hint("name at least one event: { insert: order.created }");
-            return None;
         }
-        rules.filter(|rules| !rules.is_empty())
+        rules.whole &= !rules.usable.is_empty();
+        rules
     }
 
     /// A type alone, or a mapping with one.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::cursor::{At, Fields, Walk};
 use super::endpoint::Names;
 use super::keys;
+use super::rule::Rules;
 use super::table_pattern::tie;
 use crate::mapping::rule::{ColumnSelection, TablePattern, TableRules};
 
@@ -76,19 +77,20 @@ impl Walk<'_> {
             None => {
                 self.missing(at, "events")
                     .hint("name at least one event: { insert: order.created }");
-                None
+                Rules::default()
             }
         };
         let pattern = pattern?;
-        if let Some(rules) = &rules {
-            self.tell_clashes(rules, &pattern, names);
+        self.tell_clashes(&rules.usable, &pattern, names);
+        if !rules.whole {
+            return None;
         }
         Some(TableRules {
             name: name.into(),
             pattern,
             columns: columns?,
             key: key?,
-            rules: rules?.into_iter().map(|(rule, _)| rule).collect(),
+            rules: rules.usable.into_iter().map(|(rule, _)| rule).collect(),
         })
     }
 
