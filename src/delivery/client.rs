@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 
-use super::outcome::{Answer, Unreachable};
+use super::outcome::{Answer, CertificateFault, Unreachable};
 use super::request::Webhook;
 use super::signature;
 use super::target::Target;
@@ -165,20 +165,41 @@ async fn read_beginning(
     beginning
 }
 
+/// The TLS error that `error` is or wraps: an `io::Error`'s `source` leaves out the
+/// error inside it, which may be an `io::Error` again.
+fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    let mut error = error;
+    while let Some(io) = error.downcast_ref::<io::Error>() {
+        error = io.get_ref()?;
+    }
+    error.downcast_ref()
+}
+
+fn untrusted(error: &rustls::Error) -> Unreachable {
+    use rustls::CertificateError as Fault;
+    let rustls::Error::InvalidCertificate(fault) = error else {
+        return Unreachable::Tls;
+    };
+    Unreachable::Certificate(match fault {
+        Fault::Expired
+        | Fault::ExpiredContext { .. }
+        | Fault::NotValidYet
+        | Fault::NotValidYetContext { .. } => CertificateFault::Time,
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
+            CertificateFault::OtherName
+        }
+        Fault::UnknownIssuer => CertificateFault::UnknownIssuer,
+        _ => CertificateFault::Other,
+    })
+}
+
 /// Reads the kind of failure off the chain of causes. Nothing else of the error is
 /// kept: its text may hold the URL.
 fn unreachable(error: &reqwest::Error) -> Unreachable {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(current) = cause {
-        if current.is::<rustls::Error>() {
-            return Unreachable::Tls;
-        }
-        if let Some(io) = current.downcast_ref::<io::Error>()
-            && io
-                .get_ref()
-                .is_some_and(|inner| inner.is::<rustls::Error>())
-        {
-            return Unreachable::Tls;
+        if let Some(tls) = tls_error(current) {
+            return untrusted(tls);
         }
         if let Some(hyper) = current.downcast_ref::<hyper::Error>()
             && (hyper.is_parse() || hyper.is_parse_too_large())

@@ -34,6 +34,7 @@ pub enum Unreachable {
     /// Name resolution, refused connection, unreachable network.
     Connect,
     Tls,
+    Certificate(CertificateFault),
     /// The deadline of the whole request passed.
     Timeout,
     /// The connection ended before the answer.
@@ -42,11 +43,27 @@ pub enum Unreachable {
     Garbage,
 }
 
+/// Why an endpoint's certificate is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CertificateFault {
+    /// It is over, or has not begun.
+    Time,
+    OtherName,
+    UnknownIssuer,
+    Other,
+}
+
 impl Unreachable {
     pub fn as_str(self) -> &'static str {
         match self {
             Unreachable::Connect => "could not connect",
             Unreachable::Tls => "TLS handshake failed",
+            Unreachable::Certificate(fault) => match fault {
+                CertificateFault::Time => "its certificate has expired or is not valid yet",
+                CertificateFault::OtherName => "its certificate is of another name",
+                CertificateFault::UnknownIssuer => "its certificate is of an unknown issuer",
+                CertificateFault::Other => "its certificate does not verify",
+            },
             Unreachable::Timeout => "timed out",
             Unreachable::Closed => "connection closed before the answer",
             Unreachable::Garbage => "answer was no HTTP",
@@ -93,7 +110,7 @@ impl Outcome {
             Outcome::Gone => "gone",
             Outcome::Refused { .. } => "refused",
             Outcome::Unreachable(Unreachable::Connect) => "connect",
-            Outcome::Unreachable(Unreachable::Tls) => "tls",
+            Outcome::Unreachable(Unreachable::Tls | Unreachable::Certificate(_)) => "tls",
             Outcome::Unreachable(Unreachable::Timeout) => "timeout",
             Outcome::Unreachable(Unreachable::Closed) => "closed",
             Outcome::Unreachable(Unreachable::Garbage) => "garbage",

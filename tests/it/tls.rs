@@ -38,7 +38,11 @@ async fn a_certificate_that_verifies_is_enough() {
 
 #[tokio::test]
 async fn any_other_certificate_gets_nothing() {
-    for (certificate, trusted) in [("good", false), ("wrong_host", true), ("expired", true)] {
+    for (certificate, trusted, fault) in [
+        ("good", false, "certificate is of an unknown issuer"),
+        ("wrong_host", true, "certificate is of another name"),
+        ("expired", true, "certificate has expired"),
+    ] {
         let (receiver, beside) = (Receiver::start().await, Receiver::start().await);
         let front = TlsFront::before(&receiver, certificate).await;
         let (db, mut daemon) = orders(&front.url(), &receiver, &beside).await;
@@ -47,7 +51,7 @@ async fn any_other_certificate_gets_nothing() {
         }
         let daemon = daemon.start().await;
         db.sql("INSERT INTO orders VALUES (1)").await;
-        daemon.lines().line_with("certificate", SOON).await;
+        daemon.lines().line_with(fault, SOON).await;
         beside.wait_for(1, SOON).await;
         assert_eq!(receiver.attempts().len(), 0, "{certificate}");
     }
