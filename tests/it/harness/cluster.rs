@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -245,7 +245,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if let Some(mut server) = self.server.lock().expect("server").take() {
+        let server = self.server.get_mut();
+        if let Some(server) = server.unwrap_or_else(PoisonError::into_inner) {
             server.end("QUIT", Duration::from_secs(5));
         }
     }

@@ -425,7 +425,8 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("---- the daemon's config\n{}", self.config());
+            let config = std::fs::read_to_string(self.config_path()).unwrap_or_default();
+            eprintln!("---- the daemon's config\n{config}");
             eprintln!("---- the daemon's output\n{}", self.output());
         }
     }

@@ -98,8 +98,8 @@ pub struct Receiver {
     path: String,
     /// Releases what is held when the receiver goes.
     standing: CancellationToken,
-    /// Bound and not listening: keeps the port ours while connections are refused.
-    reserved: Mutex<Option<TcpSocket>>,
+    /// Bound and never listening: keeps the port ours while connections are refused.
+    _reserved: TcpSocket,
 }
 
 struct Shared {
@@ -139,8 +139,8 @@ impl Receiver {
     }
 
     pub async fn at_path(path: &str) -> Receiver {
-        let socket = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let address = socket.local_addr().expect("its address");
+        let reserved = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        let address = reserved.local_addr().expect("its address");
         let receiver = Receiver {
             shared: Arc::new(Shared {
                 log: Mutex::new(Log {
@@ -165,9 +165,9 @@ impl Receiver {
             address,
             path: path.to_owned(),
             standing: CancellationToken::new(),
-            reserved: Mutex::default(),
+            _reserved: reserved,
         };
-        receiver.serve(socket).await;
+        receiver.serve().await;
         receiver
     }
 
@@ -221,21 +221,13 @@ impl Receiver {
 
     /// Refuses connections and cuts those that are open. The port stays ours.
     pub async fn refuse(&self) {
-        self.shared.stop.lock().expect("stop").cancel();
-        let shared = Arc::clone(&self.shared);
-        let mut changed = shared.changed.subscribe();
-        let closed = changed.wait_for(|()| shared.log().open == 0);
-        let closed = tokio::time::timeout(Duration::from_secs(5), closed).await;
-        closed
-            .expect("the listener and all connections to end")
-            .expect("the receiver");
-        *self.reserved.lock().expect("reserved") = Some(bound(self.address));
+        let closed = self.close().await;
+        assert!(closed, "the listener and all connections end");
     }
 
     /// Takes connections again.
     pub async fn accept_again(&self) {
-        let reserved = self.reserved.lock().expect("reserved").take();
-        self.serve(reserved.expect("a receiver that refuses")).await;
+        self.serve().await;
     }
 
     // ---- what arrived ----------------------------------------------------------------------
@@ -350,7 +342,19 @@ impl Receiver {
         self.shared.log()
     }
 
-    async fn serve(&self, socket: TcpSocket) {
+    /// Whether the listener and all connections came to their end.
+    async fn close(&self) -> bool {
+        let stop = self.shared.stop.lock();
+        stop.unwrap_or_else(PoisonError::into_inner).cancel();
+        let shared = Arc::clone(&self.shared);
+        let mut changed = shared.changed.subscribe();
+        let closed = changed.wait_for(|()| shared.log().open == 0);
+        let closed = tokio::time::timeout(Duration::from_secs(5), closed).await;
+        matches!(closed, Ok(Ok(_)))
+    }
+
+    async fn serve(&self) {
+        let socket = bound(self.address);
         let stop = CancellationToken::new();
         *self.shared.stop.lock().expect("stop") = stop.clone();
         let shared = Arc::clone(&self.shared);
@@ -607,9 +611,11 @@ fn lsn(text: &str) -> Result<u64, String> {
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.standing.cancel();
-        block_on(self.refuse());
+        let closed = block_on(self.close());
         let problems = self.take_problems();
+        // A second panic would end the whole test process.
         if !std::thread::panicking() {
+            assert!(closed, "the listener and all connections end");
             assert!(problems.is_empty(), "wrong requests: {problems:#?}");
         }
     }
