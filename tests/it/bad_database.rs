@@ -91,7 +91,7 @@ async fn a_role_without_replication_is_refused() {
     let (db, _receiver, daemon) = orders().await;
     let role = format!("plain_{}", db.name);
     db.sql(&format!("CREATE ROLE {role} LOGIN; GRANT CREATE ON DATABASE {} TO {role}; ALTER TABLE orders OWNER TO {role}", db.name)).await;
-    let remedy = format!("ALTER ROLE {role} REPLICATION");
+    let remedy = format!("ALTER ROLE \"{role}\" REPLICATION;");
     is_refused(daemon.url(&db.url_as(&role)), &[&remedy]).await;
     db.sql(&format!(
         "REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}"
@@ -221,8 +221,8 @@ async fn tables_without_identity_are_refused_before_anything_is_touched() {
         .table("public.keyless", "to: r\nevents: {insert: k, update: ku}")
         .table("public.nothing", "to: r\nevents: {insert: n, delete: nd}");
     let remedies = [
-        "ALTER TABLE public.keyless REPLICA IDENTITY FULL",
-        "ALTER TABLE public.nothing REPLICA IDENTITY",
+        r#"ALTER TABLE "public"."keyless" REPLICA IDENTITY FULL;"#,
+        r#"ALTER TABLE "public"."nothing" REPLICA IDENTITY DEFAULT;"#,
     ];
     is_refused(daemon, &remedies).await;
     assert_eq!(db.publications().await, [""; 0]);
@@ -268,7 +268,7 @@ async fn a_condition_that_needs_the_old_row_needs_full_identity() {
     let mut daemon = daemon.prepare();
     let checked = daemon.cli_with_secrets(&["check"]).await;
     assert!(matches!(checked.code, 64 | 69), "{}", checked.text());
-    let remedy = "ALTER TABLE public.items REPLICA IDENTITY FULL";
+    let remedy = r#"ALTER TABLE "public"."items" REPLICA IDENTITY FULL;"#;
     assert!(checked.text().contains(remedy), "{}", checked.text());
     daemon.launch();
     assert_eq!(

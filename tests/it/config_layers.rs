@@ -20,7 +20,10 @@ async fn a_variable_overrides_the_file() {
     db.sql("INSERT INTO orders VALUES (1)").await;
     receiver.wait_for(1, SOON).await;
     assert!(db.has_slot().await);
-    assert_eq!(db.publications().await, [db.slot.as_str()]);
+    assert_eq!(
+        db.publications().await,
+        [db.slot.clone(), format!("{}_insert", db.slot)]
+    );
 }
 
 #[tokio::test]
