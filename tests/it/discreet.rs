@@ -49,7 +49,7 @@ async fn no_canary_is_in_any_output() {
     receiver.wait_for(2, SOON).await;
     receiver.refuse().await;
     db.sql("INSERT INTO items VALUES (1, 'canaryrow')").await;
-    db.confirmed(SOON).await;
+    daemon.lines().line_with("could not connect", SOON).await;
     db.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active AND database = current_database()").await;
     for page in ["/healthz", "/readyz", "/metrics"] {
         outputs.push(daemon.get(page).await.1);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::harness::metrics::EVENTS_WAITING;
 use crate::harness::{
     ALL_EVENTS, Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually, oracle,
 };
@@ -143,9 +144,12 @@ async fn a_410_disables_the_endpoint_until_it_is_enabled() {
         daemon.cli(&["status"]).await.text().contains("disabled")
     })
     .await;
-    // It stays disabled over a restart, and the slot moves on: its events wait on disk.
+    // It stays disabled over a restart: its events are read again, and wait.
     daemon.restart().await;
-    db.confirmed(SOON).await;
+    eventually("waiting", || async {
+        daemon.metrics().await.sum(EVENTS_WAITING, &[]) == 3.0
+    })
+    .await;
     assert_eq!(
         receiver.attempts().len(),
         1,

@@ -67,7 +67,6 @@ async fn a_handshake_that_stalls_harms_only_its_own_endpoint() {
     db.sql("INSERT INTO orders (id) SELECT generate_series(1, 100)")
         .await;
     beside.wait_for(100, SOON).await;
-    db.confirmed(SOON).await;
     assert_eq!(receiver.attempts().len(), 0);
     assert!(receiver.connections() > 0);
 }
