@@ -1,6 +1,10 @@
 //! Every problem of a config at once, each with its place, and nothing secret in them.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use crate::harness::daemon::walhook;
+use crate::harness::verify::random_secret;
 use crate::harness::{ALL_EVENTS, Daemon};
 
 const WRONG: &str = r#"source:
@@ -132,6 +136,28 @@ async fn a_good_config_passes_offline() {
         .expect_code(0);
     let ran = daemon.cli(&["check", "--offline"]).await.expect_code(64);
     assert!(ran.stderr.contains("R_SECRET"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn the_reference_config_passes_offline() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.yaml");
+    let reference = std::fs::read_to_string(reference).unwrap();
+    let mut daemon = Daemon::without_database();
+    // Each endpoint has a secret of its own.
+    for name in ["BILLING", "CHAT", "ARCHIVE"] {
+        daemon = daemon.env(&format!("{name}_SECRET"), &random_secret());
+    }
+    let daemon = daemon
+        .env("DATABASE_URL", "postgres://walhook@localhost/app")
+        .prepare();
+    daemon.set_config(&reference);
+    // `secret: { file: crm }` stands beside the config.
+    let file = daemon.config_path().with_file_name("crm");
+    std::fs::write(&file, random_secret()).unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    let ran = daemon.cli_with_secrets(&["check", "--offline"]).await;
+    let ran = ran.expect_code(0);
+    assert!(!ran.text().contains("warning"), "{}", ran.text());
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::harness::metrics::EVENTS_WAITING;
 use crate::harness::{
-    ALL_EVENTS, Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, oracle,
+    ALL_EVENTS, Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually, oracle,
 };
 
 async fn start(options: &str) -> (Database, Receiver, Daemon) {
@@ -196,6 +197,40 @@ async fn a_bad_endpoint_harms_only_itself() {
     let events = bad.wait_for(3000, 3 * SOON).await;
     oracle::assert_no_repeats(&events);
     oracle::assert_in_order_per_table(&events);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_into_memory_waits_in_the_wal() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let receiver = Receiver::start().await;
+    let mut daemon = Daemon::of(&db)
+        .endpoint("r", &receiver)
+        .top("memory: {max_bytes: 1MiB}")
+        .table("public.orders", ALL_EVENTS)
+        .start()
+        .await;
+    receiver.refuse().await;
+    for round in 0..3 {
+        db.sql(&format!(
+            "INSERT INTO orders (id, note) SELECT g, repeat('x', 1000) FROM generate_series({}, {}) g",
+            round * 1000 + 1,
+            round * 1000 + 1000
+        ))
+        .await;
+        eventually("full", || async {
+            daemon.metrics().await.sum(EVENTS_WAITING, &[]) >= 100.0
+        })
+        .await;
+        daemon.kill().await;
+        daemon.launch();
+        daemon.ready().await;
+    }
+    receiver.accept_again().await;
+    let events = receiver.wait_for(3000, 3 * SOON).await;
+    oracle::assert_no_repeats(&events);
+    oracle::assert_in_order_per_table(&events);
+    oracle::assert_replay(&events, &db, "public.orders").await;
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! The state file: never shared, never guessed, never lost from sight.
 
+use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::harness::daemon::Builder;
-use crate::harness::receiver::Event;
 use crate::harness::{
     ALL_EVENTS, Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually, oracle,
 };
@@ -128,10 +128,17 @@ async fn on_a_full_disk_nothing_is_confirmed_that_is_not_stored() {
         eprintln!("not tested: only root may mount a file system of 2 MB");
         return;
     };
-    let (db, receiver, daemon) = orders().await;
-    let daemon = daemon.state(&directory.path().join("state.db"));
-    let mut daemon = daemon.top("memory: {max_bytes: 1MiB}").start().await;
-    receiver.refuse().await;
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let receiver = Receiver::start().await;
+    let mut daemon = Daemon::of(&db)
+        .endpoint_with("r", &receiver, "retry: {max: 200ms, park_statuses: [422]}")
+        .table("public.orders", ALL_EVENTS)
+        .state(&directory.path().join("state.db"))
+        .start()
+        .await;
+    // Dead letters fill it.
+    receiver.always(Answer::status(422));
     db.sql(
         "INSERT INTO orders (id, note) SELECT g, repeat('x', 1000) FROM generate_series(1, 8000) g",
     )
@@ -143,16 +150,22 @@ async fn on_a_full_disk_nothing_is_confirmed_that_is_not_stored() {
     .await;
     assert!(!db.has_confirmed(&written).await);
     tiny.grow("100m");
-    receiver.accept_again().await;
+    receiver.always(Answer::Accept);
     if !daemon.is_running() {
         let code = daemon.exit_code().await;
         assert!(matches!(code, 1 | 69), "{code}: {}", daemon.output());
+        let path = directory.path().display().to_string();
+        assert!(daemon.output().contains(&path), "{}", daemon.output());
         daemon.launch();
+        daemon.ready().await;
     }
-    receiver.always(Answer::Accept);
-    let all =
-        |events: &[Event]| events.len() >= 8000 && oracle::without_repeats(events).len() == 8000;
-    let events = oracle::without_repeats(&receiver.wait_until(all, 3 * SOON).await);
+    db.confirmed(3 * SOON).await;
+    // Each is a dead letter or delivered.
+    let dead = daemon.dead_events().await;
+    let events = oracle::without_repeats(&receiver.events());
+    let delivered = events.iter().map(|event| event.id.clone());
+    let all: HashSet<String> = delivered.chain(dead).collect();
+    assert_eq!(all.len(), 8000);
     oracle::assert_in_order_per_table(&events);
     drop(daemon);
 }
