@@ -55,7 +55,18 @@ pub fn load_state(path: &Path, env: &Environment) -> Result<PathBuf, Problems> {
             findings.problems.extend(walk.into_findings().problems);
             state
         });
-    state.ok_or_else(|| findings.into_problems(&file))
+    match state {
+        // Two of them, and who is to say which?
+        Some(state)
+            if findings
+                .problems
+                .iter()
+                .all(|problem| problem.key != "state") =>
+        {
+            Ok(state)
+        }
+        Some(_) | None => Err(findings.into_problems(&file)),
+    }
 }
 
 /// Pure but for secrets that stand in files of their own.

@@ -74,6 +74,11 @@ mod tests {
     fn the_error_names_all_places() {
         let places = [Path::new("/no/a.yaml"), Path::new("/no/b.yaml")];
         let error = locate_in(None, &Environment::default(), &places).unwrap_err();
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @r"
+        config.yaml: there is no config file
+            detail: tried --config and WALHOOK_CONFIG (not given), /no/a.yaml, /no/b.yaml
+            hint: name the file: walhook --config FILE
+        1 problem in config.yaml
+        ");
     }
 }

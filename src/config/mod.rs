@@ -28,10 +28,8 @@ pub use environment::Environment;
 pub use load::{Loaded, load, load_state};
 pub use locate::locate;
 pub use problem::Problems;
-pub use ready::Config;
+pub use ready::{Config, Endpoint, Source, Spool};
 pub use walk::PatternError;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_full;

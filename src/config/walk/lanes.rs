@@ -12,6 +12,8 @@ const BATCH_EVENTS: u64 = 100;
 const BATCH_WAIT: Duration = Duration::from_millis(5);
 const BATCH_BYTES: u64 = 1 << 20;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// As humantime counts them.
+const TEN_YEARS: Duration = Duration::from_secs(315_576_000);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy)]
@@ -94,7 +96,7 @@ impl Walk<'_> {
     fn retry(&mut self, at: &At<'_>) -> Option<Retry> {
         let fields = self.fields(at, &keys::RETRY)?;
         let give_up_after = match fields.get("for") {
-            Some(at) => self.duration(&at, Duration::ZERO..=3650 * DAY),
+            Some(at) => self.duration(&at, Duration::ZERO..=TEN_YEARS),
             None => Some(3 * DAY),
         };
         let then = match fields.get("then") {

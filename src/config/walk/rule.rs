@@ -7,6 +7,7 @@ use crate::change::Operation;
 use crate::config::nearest::nearest;
 use crate::config::source::tree::Value;
 use crate::event::EndpointIndex;
+use crate::mapping::Uses;
 use crate::mapping::condition::Condition;
 use crate::mapping::payload::PayloadTemplate;
 use crate::mapping::rule::{Rule, TypeTemplate, WhenError};
@@ -186,9 +187,13 @@ impl Walk<'_> {
             Ok(template) => Some(template),
             Err(error) => {
                 let found = format!("{} is not an event type", self.shown(at));
-                self.problem(at, found)
-                    .detail(error.to_string())
-                    .hint("write for example order.created or {table}.{operation}");
+                // The error quotes letters of the text.
+                let open = self.is_open(at);
+                let problem = self.problem(at, found);
+                problem.hint("write for example order.created or {table}.{operation}");
+                if open {
+                    problem.detail(error.to_string());
+                }
                 None
             }
         }
@@ -198,8 +203,7 @@ impl Walk<'_> {
         let text = self.text(at, "a condition such as new.status == \"paid\"")?;
         match Condition::compile(text) {
             Ok(condition) => {
-                let reads_row = condition.needs_old() || !condition.columns().is_empty();
-                self.check_row(at, operation, condition.needs_old(), reads_row)?;
+                self.check_row(at, operation, condition.uses())?;
                 Some(condition)
             }
             Err(error) => {
@@ -218,25 +222,23 @@ impl Walk<'_> {
 
     fn rule_payload(&mut self, at: &At<'_>, operation: Operation) -> Option<PayloadTemplate> {
         let payload = self.payload(at)?;
-        let reads_row = payload.needs_old() || !payload.columns().is_empty();
-        self.check_row(at, operation, payload.needs_old(), reads_row)?;
+        self.check_row(at, operation, payload.uses())?;
         Some(payload)
     }
 
     /// What the operation never has cannot be asked for.
-    fn check_row(
-        &mut self,
-        at: &At<'_>,
-        operation: Operation,
-        reads_old: bool,
-        reads_row: bool,
-    ) -> Option<()> {
+    fn check_row(&mut self, at: &At<'_>, operation: Operation, uses: &Uses) -> Option<()> {
+        let reads_new = uses.new.names().any(|column| !uses.asked.contains(column));
         let (found, hint) = match operation {
-            Operation::Insert if reads_old => (
+            Operation::Insert if uses.needs_old() => (
                 "it reads the old row, and an insert has none",
                 "ask for columns of new alone; changed(...) needs an old row too",
             ),
-            Operation::Truncate if reads_row => (
+            Operation::Delete if reads_new => (
+                "it reads the new row, and a delete has none",
+                "ask for columns of old instead",
+            ),
+            Operation::Truncate if uses.needs_old() || !uses.columns().is_empty() => (
                 "it reads a row, and a truncate has none",
                 "ask for operation, schema and table alone",
             ),

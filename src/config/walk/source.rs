@@ -3,7 +3,7 @@
 use super::cursor::{At, Fields, Walk};
 use super::keys;
 use crate::config::ready::Source;
-use crate::postgres::conninfo::ConnInfo;
+use crate::postgres::conninfo::{ConnInfo, ConnInfoError};
 
 const SLOT: &str = "walhook";
 const SLOT_BYTES_MAX: usize = 63;
@@ -13,7 +13,7 @@ const PUBLICATION_BYTES_MAX: usize = 56;
 impl Walk<'_> {
     pub(super) fn source(&mut self, root: &Fields<'_>) -> Option<Source> {
         let Some(at) = root.get("source") else {
-            self.missing(&root.at, "source.url").hint(
+            self.missing(&root.at, "source").hint(
                 "write the database's URL, for example ${DATABASE_URL}, or set WALHOOK_SOURCE__URL",
             );
             return None;
@@ -58,7 +58,7 @@ impl Walk<'_> {
         match ConnInfo::parse(text, &|name| env.get(name).map(str::to_owned)) {
             Ok(conninfo) => Some(conninfo),
             Err(error) => {
-                self.problem(at, format!("not a connection string: {error}"))
+                self.problem(at, format!("not a connection string: {}", shown(&error)))
                     .hint("write a URL (postgres://user@host/database) or keywords (host=... dbname=...)");
                 None
             }
@@ -92,4 +92,13 @@ impl Walk<'_> {
         }
         Some(text.to_owned())
     }
+}
+
+/// An unknown keyword may be the tail of a password that was not quoted.
+fn shown(error: &ConnInfoError) -> String {
+    let text = error.to_string();
+    if text.starts_with("unknown keyword") {
+        return "unknown keyword (a value with spaces stands in single quotes, and \"?\" in a URL's password is %3F)".to_owned();
+    }
+    text
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::cursor::{At, Fields, Walk};
 use super::endpoint::Names;
 use super::keys;
-use super::table_pattern::{is_exact, tie};
+use super::table_pattern::tie;
 use crate::mapping::rule::{ColumnSelection, TablePattern, TableRules};
 
 /// As many as an index has at most (INDEX_MAX_KEYS).
@@ -149,7 +149,7 @@ impl Walk<'_> {
         let mut exact: HashMap<&TablePattern, &str> = HashMap::new();
         let mut others: Vec<(&TablePattern, &str)> = Vec::new();
         for (pattern, name, at) in patterns {
-            let other = if is_exact(pattern) {
+            let other = if pattern.is_exact() {
                 exact.insert(pattern, name)
             } else {
                 let other = others
@@ -160,7 +160,7 @@ impl Walk<'_> {
                 other
             };
             match other {
-                Some(other) if is_exact(pattern) => {
+                Some(other) if pattern.is_exact() => {
                     self.problem(at, format!("the same table as {other}"))
                         .hint("make one entry of the two");
                 }

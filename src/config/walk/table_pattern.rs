@@ -118,29 +118,14 @@ fn quoted(inside: &str) -> Result<(String, &str), PatternError> {
     }
 }
 
-pub(super) fn is_exact(pattern: &TablePattern) -> bool {
-    matches!(
-        (&pattern.schema, &pattern.table),
-        (NamePattern::Exact(_), NamePattern::Exact(_))
-    )
-}
-
 /// Both can be the entry of one table, and neither comes before the other.
 pub(super) fn tie(a: &TablePattern, b: &TablePattern) -> bool {
-    if is_exact(a) || is_exact(b) {
+    if a.is_exact() || b.is_exact() {
         return a == b;
     }
-    literal_bytes(a) == literal_bytes(b)
+    a.literal_length() == b.literal_length()
         && overlap(&tokens(&a.schema), &tokens(&b.schema))
         && overlap(&tokens(&a.table), &tokens(&b.table))
-}
-
-fn literal_bytes(pattern: &TablePattern) -> usize {
-    let bytes = |name: &NamePattern| match name {
-        NamePattern::Exact(name) => name.len(),
-        NamePattern::Pieces(pieces) => pieces.iter().map(String::len).sum(),
-    };
-    bytes(&pattern.schema) + bytes(&pattern.table)
 }
 
 pub(super) fn tokens(name: &NamePattern) -> Vec<Token> {
