@@ -25,7 +25,12 @@ where
         // The replication connection first, as the daemon does: it never gives the
         // password in clear text to who might listen, and pg_hba.conf is tried for it.
         let connected = async {
-            drop(connect::replication(info).await?);
+            match connect::replication(info).await {
+                Ok(replication) => drop(replication),
+                // The preflight says it with all else that is wrong.
+                Err(error) if error.is_not_allowed() => {}
+                Err(error) => return Err(error),
+            }
             connect::control(info).await
         };
         let (control, connection) = match connected.await {

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod adopt;
 mod ask;
 mod check;
 mod database;
@@ -70,6 +71,8 @@ enum Command {
     Dead(dead::DeadArgs),
     /// Enable an endpoint that was disabled, or drop one that was taken out of the config
     Endpoint(endpoint::EndpointArgs),
+    /// Go on with the slot as it is now, after you decided about a gap
+    Adopt(adopt::AdoptArguments),
     /// Drop the slot and the publications: an abandoned slot fills the server's disk
     Teardown(teardown::TeardownArguments),
 }
@@ -108,6 +111,7 @@ impl Arguments {
         let result = match &self.command {
             Command::Run => with_config(&run::run),
             Command::Check(arguments) => with_config(&|config| check::run(arguments, &config)),
+            Command::Adopt(arguments) => with_config(&|config| adopt::run(arguments, &config)),
             Command::Teardown(arguments) => {
                 with_config(&|config| teardown::run(arguments, &config))
             }

@@ -167,7 +167,11 @@ pub(super) async fn run(source: &mut Source, stop: &SourceStop) -> Result<Ended,
 /// clear text over TLS or a unix socket alone.
 async fn connect(source: &mut Source) -> Result<Connected, SessionError> {
     let info = &source.config.source.conninfo;
-    let mut replication = connect::replication(info).await?;
+    let replication = match connect::replication(info).await {
+        // The preflight says it with all else that is wrong.
+        Err(error) if error.is_not_allowed() => Err(error),
+        connected => Ok(connected?),
+    };
     let (control, connection) = connect::control(info).await?;
     let canary = Canary::keep(connection);
     if control.unverified && source.told.is_news("unverified") {
@@ -175,6 +179,17 @@ async fn connect(source: &mut Source) -> Result<Connected, SessionError> {
             "the connection to the database is not verified: anybody in between could pose as it; use sslmode=verify-full"
         );
     }
+    let mut replication = match replication {
+        Ok(replication) => replication,
+        Err(error) => {
+            let problems = slot::problems(&source.config, &control.client).await?;
+            return Err(if problems.is_empty() {
+                SessionError::Connect(error)
+            } else {
+                SessionError::Preflight(problems)
+            });
+        }
+    };
     let system = replication.identify_system().await?;
     let server = catalog::server(&control.client).await?;
     same_server(&mut replication, &server, system.system_identifier).await?;

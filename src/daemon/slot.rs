@@ -47,6 +47,15 @@ pub fn publication_names(config: &Config) -> PublicationNames {
     PublicationNames::new(&config.source.publication, &config.source.slot)
 }
 
+/// All that is wrong with the database.
+pub(super) async fn problems(
+    config: &Config,
+    client: &Client,
+) -> Result<Vec<preflight::Problem>, SessionError> {
+    let report = preflight::inspect(client, &publication_names(config), &wanted(config)).await?;
+    Ok(report.problems)
+}
+
 /// Preflight, publications, slot: in this order.
 pub(super) async fn open(
     source: &mut Source,

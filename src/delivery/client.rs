@@ -1,7 +1,7 @@
 //! The client: the one file that knows the HTTP library.
 //!
 //! It follows no redirect, decompresses nothing, asks no proxy of the
-//! environment, and reads at most [`ANSWER_BYTES_MAX`] of an answer's body. One
+//! environment, and reads at most 16 KiB of an answer's body. One
 //! deadline covers connect, TLS, headers and body.
 
 use std::error::Error as StdError;

@@ -36,7 +36,7 @@ pub use failure::FailureKind;
 pub use id::rules_hash;
 pub use mapper::{EndpointMapping, KeyUse, Mapper, SourceIdentity};
 pub use report::{BindProblem, Bound, Mapped, Matched, ParkedEvent, RuleFailure, Seen};
-pub use row::RowView;
+pub use row::{RowView, Side};
 
 #[cfg(test)]
 mod tests;

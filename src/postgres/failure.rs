@@ -136,6 +136,11 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// The role may log in, but not replicate.
+    pub fn is_not_allowed(&self) -> bool {
+        matches!(self, ConnectError::Refused(error) if error.code == "42501")
+    }
+
     pub(super) fn io(host: &Host, source: io::Error) -> Self {
         ConnectError::Io {
             host: host.to_string(),
