@@ -1,8 +1,7 @@
 //! An endpoint's own `headers`. No value is ever shown.
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-
 use super::cursor::{At, Walk};
+use crate::delivery::target::{HeaderMap, HeaderName, HeaderValue};
 
 /// What walhook or HTTP itself sets.
 const RESERVED: [&str; 15] = [
