@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use reqwest::header::HeaderName;
+use crate::delivery::target::HeaderName;
 
 /// It knows which values may be shown, and leaves keys out of itself that a slip
 /// made of a secret (`secret: {whsec_...}`).

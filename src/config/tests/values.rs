@@ -83,7 +83,7 @@ fn rules_are_checked() {
     insta::assert_snapshot!(
         table("    events: { insert: [t.made, {type: '{table}.made', when: new.a == 1}] }"),
         @r#"
-    config.yaml:10:32: tables."public.t".events.insert[1]: the same event type to a as another rule
+    config.yaml:10:32: tables."public.t".events.insert[1]: "{table}.made" is the event type of another rule to a too
         detail: tables."public.t".events.insert[0] can make it of the same change; the two events would share an id
         hint: give one of them another type or endpoint, or make one rule of them: when: (...) || (...)
     1 problem in config.yaml
@@ -172,4 +172,14 @@ fn secrets_are_text_lists_or_files() {
         elsewhere.path().display().to_string(),
     )]);
     assert_eq!(with("{file: credential}", &systemd), Ok(1));
+}
+
+#[test]
+fn a_clash_is_told_beside_a_rule_that_is_wrong() {
+    let shown = table("    events: { insert: [t.made, t.made], update: {} }");
+    assert!(
+        shown.contains("\"t.made\" is the event type of another rule"),
+        "{shown}"
+    );
+    assert!(shown.ends_with("2 problems in config.yaml"), "{shown}");
 }

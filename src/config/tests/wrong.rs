@@ -128,7 +128,7 @@ tables:
     config.yaml:36:3: tables."audit.a*": it can match the same table as audit.*a
         detail: a table takes the pattern with the longest literal part, and these two are equally long
         hint: make one of the patterns more exact, or write an entry for each table
-    config.yaml:36:54: tables."audit.a*".events.insert[1]: the same event type to billing as another rule
+    config.yaml:36:54: tables."audit.a*".events.insert[1]: "a.b" is the event type of another rule to billing too
         detail: tables."audit.a*".events.insert[0] can make it of the same change; the two events would share an id
         hint: give one of them another type or endpoint, or make one rule of them: when: (...) || (...)
     config.yaml:37:37: tables."public.items".events.insert: the rule has no endpoint
