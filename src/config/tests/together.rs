@@ -63,7 +63,7 @@ fn the_problem_of_an_endpoint_is_none_of_the_rules() {
 fn a_type_is_compared_as_it_is_rendered() {
     let text = config_with("", "    events: { insert: [\"{table}\", a_b] }");
     insta::assert_snapshot!(problems(&text.replacen("public.t", "public.a-b", 1)), @r#"
-    config.yaml:10:35: tables."public.a-b".events.insert[1]: the same event type to a as another rule
+    config.yaml:10:35: tables."public.a-b".events.insert[1]: "a_b" is the event type of another rule to a too
         detail: tables."public.a-b".events.insert[0] can make it of the same change; the two events would share an id
         hint: give one of them another type or endpoint, or make one rule of them: when: (...) || (...)
     1 problem in config.yaml
