@@ -55,12 +55,16 @@ pub fn load_state(path: &Path, env: &Environment) -> Result<PathBuf, Problems> {
             findings.problems.extend(walk.into_findings().problems);
             state
         });
-    findings.problems.retain(|problem| {
-        // The rest is for `run` to tell, unless it kept the state from being found.
-        state.is_none() || problem.key == "state"
-    });
     match state {
-        Some(state) if findings.problems.is_empty() => Ok(state),
+        // Two of them, and who is to say which?
+        Some(state)
+            if findings
+                .problems
+                .iter()
+                .all(|problem| problem.key != "state") =>
+        {
+            Ok(state)
+        }
         Some(_) | None => Err(findings.into_problems(&file)),
     }
 }

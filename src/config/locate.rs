@@ -75,10 +75,10 @@ mod tests {
         let places = [Path::new("/no/a.yaml"), Path::new("/no/b.yaml")];
         let error = locate_in(None, &Environment::default(), &places).unwrap_err();
         insta::assert_snapshot!(error, @r"
-config.yaml: there is no config file
-    detail: tried --config and WALHOOK_CONFIG (not given), /no/a.yaml, /no/b.yaml
-    hint: name the file: walhook --config FILE
-1 problem in config.yaml
-");
+        config.yaml: there is no config file
+            detail: tried --config and WALHOOK_CONFIG (not given), /no/a.yaml, /no/b.yaml
+            hint: name the file: walhook --config FILE
+        1 problem in config.yaml
+        ");
     }
 }

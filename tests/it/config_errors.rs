@@ -1,6 +1,5 @@
 //! Every problem of a config at once, each with its place, and nothing secret in them.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::harness::daemon::walhook;
@@ -144,17 +143,20 @@ async fn the_reference_config_passes_offline() {
     let reference = std::fs::read_to_string(reference).unwrap();
     let mut daemon = Daemon::without_database();
     // Each endpoint has a secret of its own.
-    for name in ["BILLING", "CHAT", "ARCHIVE"] {
-        daemon = daemon.env(&format!("{name}_SECRET"), &random_secret());
+    for name in [
+        "BILLING_SECRET",
+        "CHAT_SECRET",
+        "ARCHIVE_SECRET",
+        "CRM_SECRET",
+        "CRM_SECRET_OLD",
+    ] {
+        daemon = daemon.env(name, &random_secret());
     }
     let daemon = daemon
+        .env("BILLING_TOKEN", "token")
         .env("DATABASE_URL", "postgres://walhook@localhost/app")
         .prepare();
     daemon.set_config(&reference);
-    // `secret: { file: crm }` stands beside the config.
-    let file = daemon.config_path().with_file_name("crm");
-    std::fs::write(&file, random_secret()).unwrap();
-    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
     let ran = daemon.cli_with_secrets(&["check", "--offline"]).await;
     let ran = ran.expect_code(0);
     assert!(!ran.text().contains("warning"), "{}", ran.text());

@@ -1,14 +1,54 @@
 //! What a good config becomes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{OTHER_SECRET, SECRET, environment, good, good_with, read_in, table};
 use crate::change::Operation;
+use crate::config::load::config_of;
+use crate::config::{Config, Environment, Problems, load, load_state};
 use crate::event::EndpointIndex;
 use crate::lane::options::{Batch, LaneOptions, Order, Retry, RetryThen};
 use crate::mapping::rule::{ColumnSelection, WhenError};
 use crate::store::SpoolFull;
+
+/// Random bytes, though not secret ones.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    variables.iter().copied().collect()
+}
+
+fn read_in(text: &str, env: &Environment) -> (Option<Config>, Problems) {
+    let (config, findings) = config_of(text, PathBuf::from("/etc/walhook"), env);
+    (config, findings.into_problems("config.yaml"))
+}
+
+fn good_with(text: &str, variables: &[(&str, &str)]) -> Config {
+    let (config, problems) = read_in(text, &environment(variables));
+    match config {
+        Some(config) if problems.problems.is_empty() => config,
+        _ => panic!("{problems}"),
+    }
+}
+
+fn good(text: &str) -> Config {
+    good_with(text, &[])
+}
+
+/// A good config with this for its table `a.b`, in flow style.
+fn table(table: &str) -> String {
+    format!(
+        "source: {{ url: postgres://w@localhost/app }}
+endpoints:
+  e: {{ url: https://example.com/, secret: {SECRET} }}
+  f: {{ url: https://example.com/, secret: {OTHER_SECRET} }}
+tables:
+  a.b: {table}
+  a.c: {{ to: [e, f], events: {{ insert: c.made }} }}
+"
+    )
+}
 
 fn minimal() -> String {
     table("{ to: e, events: { insert: b.made } }")
@@ -215,7 +255,7 @@ fn secrets_stand_in_files_too() {
     std::fs::write(&path, text).unwrap();
 
     // Both endpoints have the same secret when the file beside the config is not the one.
-    let warnings = |env| super::super::load(&path, &env).unwrap().warnings.len();
+    let warnings = |env| load(&path, &env).unwrap().warnings.len();
     assert_eq!(warnings(environment(&[])), 0);
     let directory = credentials.path().to_str().unwrap();
     assert_eq!(
@@ -247,7 +287,7 @@ fn commands_need_the_state_alone() {
     let path = dir.path().join("config.yaml");
     let state = |text: &str, variables: &[(&str, &str)]| {
         std::fs::write(&path, text).unwrap();
-        super::super::load_state(&path, &environment(variables)).map_err(|problems| {
+        load_state(&path, &environment(variables)).map_err(|problems| {
             problems
                 .to_string()
                 .replace(dir.path().to_str().unwrap(), "/dir")
@@ -292,7 +332,7 @@ fn commands_need_the_state_alone() {
 fn a_file_that_cannot_be_read_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let told = |path: &Path| {
-        super::super::load(path, &environment(&[]))
+        load(path, &environment(&[]))
             .unwrap_err()
             .to_string()
             .replace(dir.path().to_str().unwrap(), "/dir")
@@ -315,5 +355,5 @@ fn a_file_that_cannot_be_read_is_told() {
 1 problem in /dir/latin.yaml
 ");
     std::fs::write(&latin, format!("\u{feff}{}", minimal())).unwrap();
-    assert!(super::super::load(&latin, &environment(&[])).is_ok());
+    assert!(load(&latin, &environment(&[])).is_ok());
 }

@@ -1,72 +1,57 @@
-//! The config as its users meet it.
+//! The config, from texts of files and variables of the tests' own.
 
 mod discreet;
+mod file;
 mod good;
-mod layers;
-mod random;
+mod harm;
 mod reference;
+mod slips;
+mod together;
+mod values;
+mod variables;
 mod wrong;
 
 use std::path::PathBuf;
 
-use super::environment::Environment;
 use super::load::config_of;
-use super::problem::Problems;
-use super::ready::Config;
+use super::{Config, Environment};
 
-/// Random bytes, though not secret ones.
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
-fn environment(variables: &[(&str, &str)]) -> Environment {
-    variables.iter().copied().collect()
-}
+/// Every value that must not be shown holds the word.
+const CANARY: &str = "CANARY";
 
-fn read_in(text: &str, env: &Environment) -> (Option<Config>, Problems) {
-    let (config, findings) = config_of(text, PathBuf::from("/etc/walhook"), env);
-    (config, findings.into_problems("config.yaml"))
-}
-
-fn good_with(text: &str, variables: &[(&str, &str)]) -> Config {
-    let (config, problems) = read_in(text, &environment(variables));
-    match config {
-        Some(config) if problems.problems.is_empty() => config,
-        _ => panic!("{problems}"),
-    }
-}
-
-fn good(text: &str) -> Config {
-    good_with(text, &[])
-}
-
-fn wrong_with(text: &str, variables: &[(&str, &str)]) -> String {
-    let (_, problems) = read_in(text, &environment(variables));
-    assert!(!problems.problems.is_empty(), "nothing is wrong with it");
+fn problems_with(text: &str, env: &Environment) -> String {
+    let (config, findings) = config_of(text, PathBuf::new(), env);
+    let problems = findings.into_problems("config.yaml");
+    assert!(config.is_none() || !problems.problems.is_empty());
     problems.to_string()
 }
 
-fn wrong(text: &str) -> String {
-    wrong_with(text, &[])
+fn problems(text: &str) -> String {
+    problems_with(text, &Environment::default())
 }
 
-/// A good config with this for its endpoint `e` and this for its table `a.b`, both in flow style.
-fn config(endpoint: &str, table: &str) -> String {
+/// A config that is right but for what a test puts in.
+fn config_with(endpoint: &str, table: &str) -> String {
     format!(
-        "source: {{ url: postgres://w@localhost/app }}
-endpoints:
-  e: {{ url: https://example.com/, secret: {SECRET}{endpoint} }}
-  f: {{ url: https://example.com/, secret: {OTHER_SECRET} }}
-tables:
-  a.b: {table}
-  a.c: {{ to: [e, f], events: {{ insert: c.made }} }}
-"
+        "source: {{ url: 'host=/tmp dbname=app user=walhook' }}\n\
+         endpoints:\n  a:\n    url: https://a.example.com/\n    secret: {SECRET}\n{endpoint}\n\
+         tables:\n  public.t:\n    to: a\n{table}\n"
     )
 }
 
-fn table(table: &str) -> String {
-    config("", table)
+fn endpoint(lines: &str) -> String {
+    problems(&config_with(lines, "    events: { insert: t.made }"))
 }
 
-fn endpoint(endpoint: &str) -> String {
-    config(endpoint, "{ to: e, events: { insert: b.made } }")
+fn table(lines: &str) -> String {
+    problems(&config_with("", lines))
+}
+
+fn loaded(text: &str, env: &Environment) -> Config {
+    let (config, findings) = config_of(text, PathBuf::new(), env);
+    let problems = findings.into_problems("config.yaml");
+    assert!(problems.problems.is_empty(), "{problems}");
+    config.unwrap_or_else(|| panic!("{problems}"))
 }

@@ -97,10 +97,10 @@ impl Walk<'_> {
         }
         let found = match all.as_slice() {
             [one, other] => format!("{} is neither {one} nor {other}", self.shown(at)),
-            _ => format!("{} is none of the words for it", self.shown(at)),
+            _ => format!("{} is none of {}", self.shown(at), all.join(", ")),
         };
         let hint = match nearest(text, all) {
-            Some(near) if self.is_open(at) => format!("did you mean \"{near}\"? write {wanted}"),
+            Some(near) if self.is_open(at) => format!("did you mean \"{near}\"?"),
             Some(_) | None => format!("write {wanted}"),
         };
         self.problem(at, found).hint(hint);

@@ -3,22 +3,12 @@
 use super::cursor::{At, Fields, Walk};
 use super::keys;
 use crate::config::ready::Source;
-use crate::postgres::conninfo::ConnInfo;
+use crate::postgres::conninfo::{ConnInfo, ConnInfoError};
 
 const SLOT: &str = "walhook";
 const SLOT_BYTES_MAX: usize = 63;
 /// 63 bytes, less the ending of the second publication (`_insert`).
 const PUBLICATION_BYTES_MAX: usize = 56;
-
-/// An unencoded "?" or space makes a part of a password an unknown keyword.
-fn discreet(error: &str) -> &str {
-    const UNKNOWN: &str = "unknown keyword";
-    if error.starts_with(UNKNOWN) {
-        UNKNOWN
-    } else {
-        error
-    }
-}
 
 impl Walk<'_> {
     pub(super) fn source(&mut self, root: &Fields<'_>) -> Option<Source> {
@@ -74,7 +64,7 @@ impl Walk<'_> {
             Err(error) => {
                 self.problem(
                     at,
-                    format!("not a connection string: {}", discreet(&error.0)),
+                    format!("not a connection string: {}", shown(&error)),
                 )
                 .hint(
                     "write a URL (postgres://user@host/database) or keywords (host=... dbname=...)",
@@ -111,4 +101,13 @@ impl Walk<'_> {
         }
         Some(text.to_owned())
     }
+}
+
+/// An unknown keyword may be the tail of a password that was not quoted.
+fn shown(error: &ConnInfoError) -> String {
+    let text = error.to_string();
+    if text.starts_with("unknown keyword") {
+        return "unknown keyword (a value with spaces stands in single quotes, and \"?\" in a URL's password is %3F)".to_owned();
+    }
+    text
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::cursor::{At, Fields, Walk};
 use super::endpoint::Names;
 use super::keys;
-use super::rule::Rules;
+use super::rule::Complete;
 use super::table_pattern::tie;
 use crate::mapping::rule::{ColumnSelection, TablePattern, TableRules};
 
@@ -77,12 +77,13 @@ impl Walk<'_> {
             None => {
                 self.missing(at, "events")
                     .hint("name at least one event: { insert: order.created }");
-                Rules::default()
+                None
             }
         };
         let pattern = pattern?;
-        self.tell_clashes(&rules.usable, &pattern, names);
-        if !rules.whole {
+        let (rules, complete) = rules?;
+        self.tell_clashes(&rules, &pattern, names);
+        if complete == Complete::No {
             return None;
         }
         Some(TableRules {
@@ -90,7 +91,7 @@ impl Walk<'_> {
             pattern,
             columns: columns?,
             key: key?,
-            rules: rules.usable.into_iter().map(|(rule, _)| rule).collect(),
+            rules: rules.into_iter().map(|(rule, _)| rule).collect(),
         })
     }
 
