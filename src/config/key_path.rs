@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use reqwest::header::HeaderName;
+use crate::delivery::target::HeaderName;
 
 /// It knows which values may be shown, and leaves keys out of itself that a slip
 /// made of a secret (`secret: {whsec_...}`).
@@ -48,7 +48,8 @@ impl KeyPath {
             Zone::Headers => HeaderName::from_bytes(key.as_bytes()).is_ok(),
             Zone::Root | Zone::Source | Zone::Endpoints | Zone::Endpoint | Zone::Elsewhere => true,
         } && !key.contains("whsec_")
-            && !key.contains("://");
+            && !key.contains("://")
+            && !key.contains("password=");
         let mut text = self.text.clone();
         if shown {
             if !text.is_empty() {
@@ -135,6 +136,8 @@ mod tests {
             "endpoints.billing.headers"
         );
         assert_eq!(KeyPath::root().key("postgres://u:CANARY@h").to_string(), "");
+        let source = KeyPath::root().key("source");
+        assert_eq!(source.key("password=CANARY").to_string(), "source");
     }
 
     #[test]

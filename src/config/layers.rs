@@ -125,7 +125,8 @@ fn variables(file: &Node, env: &Environment, findings: &mut Findings) -> Option<
         let Some(name) = variable.strip_prefix(PREFIX) else {
             continue;
         };
-        if !name.contains("__") && !keys::is_root(&name.to_lowercase()) {
+        // Also of a slip such as WALHOOK__STATE.
+        if !variable.contains("__") && !keys::is_root(&name.to_lowercase()) {
             continue;
         }
         match path(name, file) {

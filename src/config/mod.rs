@@ -28,7 +28,7 @@ pub use environment::Environment;
 pub use load::{Loaded, load, load_state};
 pub use locate::locate;
 pub use problem::Problems;
-pub use ready::Config;
+pub use ready::{Config, Endpoint, Source, Spool};
 pub use walk::PatternError;
 
 #[cfg(test)]

@@ -33,9 +33,11 @@ pub fn fill(node: &mut Node, path: &KeyPath, env: &Environment, findings: &mut F
                         scalar.origin = Origin::Filled(from);
                     }
                 }
-                Err(error) => {
+                Err(errors) => {
                     scalar.origin = Origin::Unfillable;
-                    tell(error, findings, node.place.clone(), path.to_string());
+                    for error in errors {
+                        tell(error, findings, node.place.clone(), path.to_string());
+                    }
                 }
             }
         }
@@ -72,7 +74,9 @@ enum FillError {
     Name,
 }
 
-fn filled(text: &str, env: &Environment) -> Result<Filled, FillError> {
+/// Fails with all that is wrong, as far as the text can be read.
+fn filled(text: &str, env: &Environment) -> Result<Filled, Vec<FillError>> {
+    let mut errors = Vec::new();
     let mut filled = Filled {
         text: String::with_capacity(text.len()),
         from: Vec::new(),
@@ -88,13 +92,18 @@ fn filled(text: &str, env: &Environment) -> Result<Filled, FillError> {
             continue;
         }
         filled.text.push_str(before);
-        let (inside, after) = after.split_once('}').ok_or(FillError::Unclosed)?;
+        let Some((inside, after)) = after.split_once('}') else {
+            errors.push(FillError::Unclosed);
+            break;
+        };
+        rest = after;
         let (name, default) = match inside.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (inside, None),
         };
         if !is_name(name) {
-            return Err(FillError::Name);
+            errors.push(FillError::Name);
+            continue;
         }
         match (env.get(name), default) {
             (Some(""), Some(default)) | (None, Some(default)) => filled.text.push_str(default),
@@ -102,9 +111,11 @@ fn filled(text: &str, env: &Environment) -> Result<Filled, FillError> {
                 filled.text.push_str(value);
                 filled.from.push(name.to_owned());
             }
-            (None, None) => return Err(FillError::Unset(name.to_owned())),
+            (None, None) => errors.push(FillError::Unset(name.to_owned())),
         }
-        rest = after;
+    }
+    if !errors.is_empty() {
+        return Err(errors);
     }
     filled.text.push_str(rest);
     Ok(filled)
@@ -120,7 +131,7 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn text(template: &str) -> Result<String, FillError> {
+    fn text(template: &str) -> Result<String, Vec<FillError>> {
         let env = Environment::from_iter([("A", "1"), ("EMPTY", ""), ("B", "${A}")]);
         filled(template, &env).map(|filled| filled.text)
     }
@@ -149,11 +160,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_filled_is_told_apart() {
-        assert_eq!(text("${NO}"), Err(FillError::Unset("NO".into())));
-        assert_eq!(text("${A"), Err(FillError::Unclosed));
-        assert_eq!(text("${}"), Err(FillError::Name));
-        assert_eq!(text("${1A}"), Err(FillError::Name));
-        assert_eq!(text("${ A }"), Err(FillError::Name));
-        assert_eq!(text("${NO-2}"), Err(FillError::Name));
+        let unset = |name: &str| FillError::Unset(name.into());
+        assert_eq!(text("${NO}"), Err(vec![unset("NO")]));
+        assert_eq!(text("${NO}${A}${NI}"), Err(vec![unset("NO"), unset("NI")]));
+        assert_eq!(text("${A"), Err(vec![FillError::Unclosed]));
+        for no_name in ["${}", "${1A}", "${ A }", "${NO-2}"] {
+            assert_eq!(text(no_name), Err(vec![FillError::Name]));
+        }
     }
 }

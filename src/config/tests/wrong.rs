@@ -364,17 +364,59 @@ config.yaml:6:10: a5[0]: aliases that stand for more than 100000 values
 fn two_rules_that_make_the_same_event() {
     insta::assert_snapshot!(
         wrong(&table(r#"{ to: e, events: { update: [b.x, { type: "{table}.x", when: new.id == 1 }, b.y] } }"#)), @r#"
-config.yaml:6:41: tables."a.b".events.update[1]: the same event type to e as another rule
+config.yaml:6:41: tables."a.b".events.update[1]: "{table}.x" is the event type of another rule to e too
     detail: tables."a.b".events.update[0] can make it of the same change; the two events would share an id
     hint: give one of them another type or endpoint, or make one rule of them: when: (...) || (...)
 1 problem in config.yaml
 "#);
     insta::assert_snapshot!(
         wrong(&table("{ to: [f, e], events: { insert: [b.x, { type: b.x, to: [e, f] }] } }")), @r#"
-config.yaml:6:46: tables."a.b".events.insert[1]: the same event type to e, f as another rule
+config.yaml:6:46: tables."a.b".events.insert[1]: "b.x" is the event type of another rule to e, f too
     detail: tables."a.b".events.insert[0] can make it of the same change; the two events would share an id
     hint: give one of them another type or endpoint, or make one rule of them: when: (...) || (...)
 1 problem in config.yaml
+"#);
+}
+
+#[test]
+fn such_rules_are_told_beside_one_that_is_wrong() {
+    let text = wrong(&table(
+        "{ to: e, events: { insert: [b.x, b.x], update: {} } }",
+    ));
+    assert!(text.contains("events.insert[1]: \"b.x\""), "{text}");
+    assert!(text.contains("events.update.type: is missing"), "{text}");
+    // A type that a variable brought is not shown.
+    let rules = "{ to: e, events: { insert: [canary.x, '${TYPE}'] } }";
+    let text = wrong_with(&table(rules), &[("TYPE", "canary.x")]);
+    assert!(
+        text.contains("the value of ${TYPE} is the event type"),
+        "{text}"
+    );
+}
+
+#[test]
+fn every_variable_that_is_not_set_is_told() {
+    insta::assert_snapshot!(wrong(&endpoint(", timeout: '${A}${B:-1}${C}'")), @r"
+config.yaml:3:92: endpoints.e.timeout: the variable A is not set
+    hint: set it in the environment, or write ${A:-default}
+config.yaml:3:92: endpoints.e.timeout: the variable C is not set
+    hint: set it in the environment, or write ${C:-default}
+2 problems in config.yaml
+");
+}
+
+#[test]
+fn a_variable_with_one_underscore_too_many_is_told() {
+    let text = wrong_with(
+        &endpoint(""),
+        &[("WALHOOK__STATE", "s.db"), ("WALHOOK__SOURCE__SLOT", "s")],
+    );
+    insta::assert_snapshot!(text, @r#"
+WALHOOK__SOURCE__SLOT: _source: unknown key
+    hint: did you mean "source"?
+WALHOOK__STATE: _state: unknown key
+    hint: did you mean "state"?
+2 problems in config.yaml
 "#);
 }
 

@@ -37,10 +37,20 @@ impl Walk<'_> {
                 .filter_map(|endpoint| names.all.get(endpoint.0))
                 .map(|name| name.name.as_str())
                 .collect();
-            self.problem(
-                at,
-                format!("the same event type to {} as another rule", endpoints.join(", ")),
-            )
+            // The type may be that of a variable.
+            let event_type = match at.node.get("type") {
+                Some(node) => At {
+                    node,
+                    path: at.path.key("type"),
+                },
+                None => at.clone(),
+            };
+            let found = format!(
+                "{} is the event type of another rule to {} too",
+                self.shown(&event_type),
+                endpoints.join(", ")
+            );
+            self.problem(at, found)
             .detail(format!(
                 "{} can make it of the same change; the two events would share an id",
                 other.name

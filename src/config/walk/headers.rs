@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-
 use super::cursor::{At, Walk};
+use crate::delivery::target::{HeaderMap, HeaderName, HeaderValue};
 
 /// What walhook or HTTP itself sets.
 const RESERVED: [&str; 15] = [

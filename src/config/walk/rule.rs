@@ -12,6 +12,13 @@ use crate::mapping::payload::PayloadTemplate;
 use crate::mapping::rule::{Rule, TypeTemplate, WhenError};
 use crate::mapping::{Columns, Uses};
 
+/// Whether all rules of a table are right; what is wrong is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Complete {
+    Yes,
+    No,
+}
+
 /// What a `to` says.
 pub(super) enum To {
     /// There is none.
@@ -71,16 +78,16 @@ impl Walk<'_> {
         None
     }
 
-    /// All rules of a table, each with its place. None when one of them is wrong.
+    /// The rules of a table that are right, each with its place, and whether all are.
     pub(super) fn rules<'t>(
         &mut self,
         at: &At<'t>,
         table_to: &To,
         names: &mut Names,
-    ) -> Option<Vec<(Rule, At<'t>)>> {
+    ) -> Option<(Vec<(Rule, At<'t>)>, Complete)> {
         let fields = self.fields(at, &keys::EVENTS)?;
-        let mut rules = Some(Vec::new());
-        let mut count = 0;
+        let mut rules = Vec::new();
+        let mut complete = Complete::Yes;
         for operation in Operation::ALL {
             let Some(at) = fields.get(operation.as_str()) else {
                 continue;
@@ -89,22 +96,24 @@ impl Walk<'_> {
             if items.is_empty() {
                 self.problem(&at, "an empty list")
                     .hint("write an event type, or take the key out");
-                rules = None;
+                complete = Complete::No;
             }
-            count += items.len();
             for item in items {
-                match (self.rule(&item, operation, table_to, names), &mut rules) {
-                    (Some(rule), Some(rules)) => rules.push((rule, item)),
-                    _ => rules = None,
+                match self.rule(&item, operation, table_to, names) {
+                    Some(rule) => rules.push((rule, item)),
+                    None => complete = Complete::No,
                 }
             }
         }
-        if count == 0 && fields.is_empty() {
+        if fields.is_empty() {
             self.problem(at, "there is no rule")
                 .hint("name at least one event: { insert: order.created }");
             return None;
         }
-        rules.filter(|rules| !rules.is_empty())
+        if rules.is_empty() {
+            complete = Complete::No;
+        }
+        Some((rules, complete))
     }
 
     /// A type alone, or a mapping with one.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::cursor::{At, Fields, Walk};
 use super::endpoint::Names;
 use super::keys;
+use super::rule::Complete;
 use super::table_pattern::tie;
 use crate::mapping::rule::{ColumnSelection, TablePattern, TableRules};
 
@@ -80,15 +81,17 @@ impl Walk<'_> {
             }
         };
         let pattern = pattern?;
-        if let Some(rules) = &rules {
-            self.tell_clashes(rules, &pattern, names);
+        let (rules, complete) = rules?;
+        self.tell_clashes(&rules, &pattern, names);
+        if complete == Complete::No {
+            return None;
         }
         Some(TableRules {
             name: name.into(),
             pattern,
             columns: columns?,
             key: key?,
-            rules: rules?.into_iter().map(|(rule, _)| rule).collect(),
+            rules: rules.into_iter().map(|(rule, _)| rule).collect(),
         })
     }
 
