@@ -19,7 +19,7 @@ use crate::postgres::publication::{self, PublicationNames};
 use crate::postgres::replication::{ReplicationConnection, System};
 use crate::postgres::slot::{self, Expected, Marked, SlotVerdict, blockers};
 use crate::postgres::wanted::Wanted;
-use crate::store::{SlotState, StartAt};
+use crate::store::{Checkpoint, SlotState, StartAt};
 
 /// The creation of a slot that waits longer is told with what it waits for.
 const CREATION_TOLD_AFTER: Duration = Duration::from_secs(3);
@@ -68,7 +68,7 @@ pub(super) async fn open(
     let report = preflight::inspect(client, &names, &wanted(&config)).await?;
     // The slot's own state first: about a lost slot the other problems say nothing.
     let verdict = judge(
-        &source.state,
+        &remembered(source),
         &config,
         report.slot.as_ref(),
         &report.server,
@@ -109,6 +109,27 @@ pub(super) async fn open(
     })
 }
 
+/// What the state file remembers by now: the checkpoint of the start, or the one that
+/// an earlier session led to.
+fn remembered(source: &Source) -> SlotState {
+    let mut state = source.state.clone();
+    let durable = *source.durable.borrow();
+    if let Some(lineage) = *source.lineage.borrow()
+        && !durable.is_zero()
+    {
+        let written_at_ms = state
+            .checkpoint
+            .map_or(0, |checkpoint| checkpoint.written_at_ms);
+        state.checkpoint = Some(Checkpoint {
+            system_identifier: lineage.system_identifier,
+            timeline: lineage.timeline,
+            lsn: durable,
+            written_at_ms,
+        });
+    }
+    state
+}
+
 /// After START: nobody has moved or recreated the slot in between.
 pub(super) async fn compare_again(source: &Source, client: &Client) -> Result<(), SessionError> {
     let config = &source.config;
@@ -122,11 +143,7 @@ pub(super) async fn compare_again(source: &Source, client: &Client) -> Result<()
         timeline: lineage.timeline,
         flush: server.flush_lsn,
     };
-    let durable = *source.durable.borrow();
-    let mut state = source.state.clone();
-    if let Some(checkpoint) = &mut state.checkpoint {
-        checkpoint.lsn = checkpoint.lsn.max(durable);
-    }
+    let state = remembered(source);
     match judge(&state, config, facts.as_ref(), &server, &system) {
         SlotVerdict::Fresh => Err(SessionError::Transient(
             "the slot was dropped while the stream was started".to_owned(),

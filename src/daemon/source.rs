@@ -21,7 +21,7 @@ use crate::delivery::backoff::backoff;
 use crate::lane::endpoint::Shared;
 use crate::lsn::Lsn;
 use crate::postgres::failure::Phase;
-use crate::store::{SlotState, StoreCallError};
+use crate::store::{SlotState, StartAt, StoreCallError};
 use crate::telemetry::systemd;
 use crate::telemetry::view::StreamState;
 
@@ -130,6 +130,8 @@ impl Source {
     /// The stream runs.
     pub(super) fn streaming(&mut self) {
         self.phase = Phase::Running;
+        // What skip or adopt asked for holds for the first session.
+        self.state.start = StartAt::Slot;
         self.shared.metrics.streaming.set(1);
         self.shared.metrics.connects.inc();
         self.shared

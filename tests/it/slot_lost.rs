@@ -130,3 +130,54 @@ async fn in_another_cluster() {
     let slots = "SELECT count(*) FROM pg_replication_slots";
     assert_eq!(other.value::<i64>(slots).await, 0);
 }
+
+#[tokio::test]
+async fn dropped_under_a_running_daemon() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let receiver = Receiver::start().await;
+    let daemon = Daemon::of(&db).endpoint("r", &receiver);
+    let mut daemon = daemon.table("public.orders", ALL_EVENTS).start().await;
+    db.sql("INSERT INTO orders VALUES (1)").await;
+    receiver.wait_for(1, SOON).await;
+    db.confirmed(SOON).await;
+    // In its first life it started without a checkpoint; it has one now.
+    db.sql(&format!(
+        "DO $$ BEGIN
+           PERFORM pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{0}';
+           LOOP
+             BEGIN
+               PERFORM pg_drop_replication_slot('{0}');
+               EXIT;
+             EXCEPTION WHEN object_in_use THEN NULL;
+             END;
+           END LOOP;
+         END $$",
+        db.slot
+    ))
+    .await;
+    assert_eq!(daemon.exit_code().await, 69, "{}", daemon.output());
+    assert!(
+        !db.has_slot().await,
+        "it must not be created again in silence"
+    );
+}
+
+#[tokio::test]
+async fn a_session_after_the_first_knows_how_far_the_slot_is() {
+    let (db, receiver, mut daemon) = stopped().await;
+    // This life starts with a checkpoint, and goes on from there.
+    daemon.launch();
+    db.sql("INSERT INTO orders VALUES (2)").await;
+    receiver.wait_for(2, SOON).await;
+    db.confirmed(SOON).await;
+    db.sql(&format!(
+        "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{}'",
+        db.slot
+    ))
+    .await;
+    db.sql("INSERT INTO orders VALUES (3)").await;
+    let events = receiver.wait_for(3, SOON).await;
+    crate::harness::oracle::assert_no_repeats(&events);
+    assert!(daemon.is_running(), "{}", daemon.output());
+}
