@@ -324,7 +324,7 @@ impl Task {
             .lanes
             .finish(ticket, &outcome, now, fastrand::u64(..));
         match finished {
-            Finished::Again => self.remember_failing(),
+            Finished::Again => self.remember_failing(ticket),
             Finished::Settled(settled) => self.delivered(settled),
             Finished::Park(park) => self.park(park, Some((&outcome, answer))),
         }
@@ -402,13 +402,12 @@ impl Task {
 
     /// How often a head failed, and since when, goes into the next checkpoint, so
     /// that `retry.for` survives a restart.
-    fn remember_failing(&self) {
+    fn remember_failing(&self, ticket: Ticket) {
         let endpoint = &self.endpoint;
-        let places = endpoint
-            .lanes
-            .failing()
-            .map(|progress| place(endpoint, &progress));
-        endpoint.shared.tracker.settled([], places);
+        if let Some(progress) = endpoint.lanes.failing_at(ticket) {
+            let place = place(endpoint, &progress);
+            endpoint.shared.tracker.settled([], [place]);
+        }
     }
 
     fn park(&mut self, park: Park, last: Option<(&Outcome, &Answer)>) {
@@ -584,7 +583,7 @@ impl Task {
             }
             return;
         }
-        if !self.report.is_failing() || self.endpoint.lanes.failing().next().is_some() {
+        if !self.report.is_failing() || self.endpoint.lanes.any_failing() {
             return;
         }
         if let Line::Recovered { after_ms, attempts } = self.report.well(now) {

@@ -401,15 +401,18 @@ impl Lanes {
         heads.min()
     }
 
-    /// Lanes whose head was attempted and is not delivered: how often, since when.
-    pub fn failing(&self) -> impl Iterator<Item = LaneProgress> {
-        (0..self.lanes.len())
-            .filter(|&lane| {
-                self.lanes[lane]
-                    .read_head
-                    .is_some_and(|head| head.attempts > 0)
-            })
-            .map(|lane| self.progress(lane))
+    /// A lane's head was attempted and is not delivered.
+    pub fn any_failing(&self) -> bool {
+        let attempted = |head: Option<Head>| head.is_some_and(|head| head.attempts > 0);
+        self.lanes.iter().any(|lane| attempted(lane.read_head))
+    }
+
+    /// The lane of an attempt that failed; nothing for dead letters sent again.
+    pub fn failing_at(&self, ticket: Ticket) -> Option<LaneProgress> {
+        match ticket.queue {
+            Queue::Read => Some(self.progress(ticket.lane)),
+            Queue::Retried => None,
+        }
     }
 
     /// A lane whose head was attempted stands at the head: all before it is settled,
