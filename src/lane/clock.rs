@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use super::state::MonotonicMs;
+use super::attempt::MonotonicMs;
 
 /// 2000-01-01, Postgres' zero, in Unix microseconds.
 pub const POSTGRES_EPOCH_UNIX_US: i64 = 946_684_800_000_000;

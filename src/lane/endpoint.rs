@@ -19,35 +19,30 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
+use super::attempt::{Attempt, Finished, LaneProgress, MonotonicMs, Pushed, Ticket};
 use super::budget::MemoryBudget;
-use super::clock::{Clock, since_commit, unix_us};
+use super::clock::{Clock, unix_us};
 use super::health::{DisabledBy, Health};
 use super::inbox::Inbox;
-use super::report::{Line, Report};
-use super::state::{
-    Attempt, Finished, LaneProgress, Lanes, MonotonicMs, Park, ParkReason, Pushed, Settled, Ticket,
-};
+use super::report::Report;
+use super::state::Lanes;
 use crate::change::TableName;
 use crate::delivery::client::Client;
 use crate::delivery::outcome::{Answer, Outcome, outcome};
 use crate::delivery::request::Webhook;
-use crate::event::{EndpointIndex, Event, EventId, Fate};
+use crate::event::{EndpointIndex, Event, Fate};
 use crate::lsn::Lsn;
 use crate::progress::tracker::{LanePlace, Tracker};
-use crate::store::{
-    DeadReason, EndpointState, LanePosition, NewDeadLetter, RetryCursor, RetryingEvent,
-    StoreCallError, StoreHandle, StoredEvent, Verdict,
-};
-use crate::telemetry::metrics::{EventCounters, Metrics, OfAttempt, OfEndpoint};
-use crate::telemetry::view::{EndpointHealth, View};
+use crate::store::{EndpointState, RetryingEvent, StoreCallError, StoreHandle};
+use crate::telemetry::metrics::{EventCounters, Metrics, OfAttempt};
+use crate::telemetry::view::View;
+use retried::Retried;
 
-/// Dead letters that were sent again are read from the store so many at a time.
-const RETRIED_EVENTS_MAX: usize = 100;
-const RETRIED_BYTES_MAX: usize = 1024 * 1024;
-/// How often the view of waiting events is brought up to date.
-const VIEW_EVERY_MS: MonotonicMs = 500;
+mod retried;
+mod settle;
+mod tell;
 
 /// What a person asked for.
 #[derive(Debug)]
@@ -147,17 +142,6 @@ struct Task {
     retried: Retried,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     arrived: Vec<Event>,
-}
-
-/// How far the dead letters that were sent again are read.
-#[derive(Debug, Default)]
-struct Retried {
-    /// Asked for while a read was under way, or not read to the end.
-    wanted: bool,
-    reading: bool,
-    /// In the lanes now.
-    waiting: usize,
-    cursor: Option<RetryCursor>,
 }
 
 impl Task {
@@ -334,213 +318,6 @@ impl Task {
         self.tell(&outcome, now);
     }
 
-    fn delivered(&mut self, settled: Settled) {
-        let histogram = self
-            .endpoint
-            .shared
-            .metrics
-            .delivery_seconds
-            .get_or_create_owned(&OfEndpoint {
-                endpoint: self.endpoint.name.to_string(),
-            });
-        for event in &settled.events {
-            histogram.observe(since_commit(event.commit_time_us).as_secs_f64());
-            let counters = counters(&mut self.counters, &self.endpoint, &event.table);
-            counters.delivered.inc();
-            counters.waiting.dec();
-        }
-        if settled.retried {
-            let ids: Vec<EventId> = settled.events.iter().map(|event| event.id).collect();
-            let count = ids.len();
-            let (slot, name) = self.names();
-            let store = self.endpoint.shared.store.clone();
-            self.running.push(Box::pin(async move {
-                let stored = store
-                    .call(move |store| store.dead_delivered(&slot, &name, &ids).map(drop))
-                    .await;
-                Done::RetriedRemoved { count, stored }
-            }));
-        } else {
-            self.settle(&settled);
-        }
-    }
-
-    /// Their dead letters are durable.
-    fn parked(&mut self, settled: Settled) {
-        for event in &settled.events {
-            let counters = counters(&mut self.counters, &self.endpoint, &event.table);
-            counters.dead.inc();
-            counters.waiting.dec();
-        }
-        if settled.retried {
-            self.retried.waiting = self.retried.waiting.saturating_sub(settled.events.len());
-        } else {
-            self.settle(&settled);
-        }
-    }
-
-    /// Tells the tracker, and gives the memory back.
-    fn settle(&mut self, settled: &Settled) {
-        let mut runs: Vec<(Lsn, u64)> = Vec::new();
-        let mut bytes = 0;
-        for event in &settled.events {
-            count_run(&mut runs, event.position.lsn);
-            bytes += event.memory_bytes() as u64;
-        }
-        self.waiting_events = self
-            .waiting_events
-            .saturating_sub(settled.events.len() as u64);
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
-        let endpoint = &self.endpoint;
-        let places = settled
-            .positions
-            .iter()
-            .map(|progress| place(endpoint, progress));
-        endpoint.shared.tracker.settled(runs, places);
-        endpoint.shared.budget.give_back(bytes);
-    }
-
-    /// How often a head failed, and since when, goes into the next checkpoint, so
-    /// that `retry.for` survives a restart.
-    fn remember_failing(&self, ticket: Ticket) {
-        let endpoint = &self.endpoint;
-        if let Some(progress) = endpoint.lanes.failing_at(ticket) {
-            let place = place(endpoint, &progress);
-            endpoint.shared.tracker.settled([], [place]);
-        }
-    }
-
-    fn park(&mut self, park: Park, last: Option<(&Outcome, &Answer)>) {
-        let clock = self.endpoint.shared.clock;
-        let (last_status, beginning) = match last {
-            Some((
-                _,
-                Answer::Response {
-                    status, beginning, ..
-                },
-            )) => (Some(*status), beginning.clone()),
-            Some((_, Answer::None(_))) | None => (None, Vec::new()),
-        };
-        let last_error = last.map(|(outcome, _)| outcome.to_string());
-        let verdict = Verdict {
-            reason: match park.reason {
-                ParkReason::Refused => DeadReason::ParkStatus,
-                ParkReason::TooOld => DeadReason::Expired,
-                ParkReason::RuleFailed => DeadReason::ConditionFailed,
-            },
-            parked_at_ms: unix_us().div_euclid(1000),
-            first_attempt_at_ms: (park.attempts > 0).then(|| clock.to_unix_ms(park.first_attempt)),
-            attempts: park.attempts,
-            last_status,
-            last_error: last_error.clone(),
-            answer: beginning,
-        };
-        warn!(
-            endpoint = %self.endpoint.name,
-            events = park.events.len(),
-            attempts = park.attempts,
-            last = last_error.as_deref().unwrap_or("rule failed"),
-            "events became dead letters"
-        );
-        let (slot, name) = self.names();
-        let ticket = park.ticket;
-        let store = self.endpoint.shared.store.clone();
-        if park.retried {
-            let ids: Vec<EventId> = park.events.iter().map(|event| event.id).collect();
-            self.running.push(Box::pin(async move {
-                let stored = store
-                    .call(move |store| {
-                        ids.iter().try_for_each(|id| {
-                            store.dead_again(&slot, &name, *id, &verdict).map(drop)
-                        })
-                    })
-                    .await;
-                Done::Parked { ticket, stored }
-            }));
-            return;
-        }
-        let lane = park
-            .positions
-            .first()
-            .map(|progress| progress.lane.to_string());
-        let dead: Vec<NewDeadLetter> = park
-            .events
-            .iter()
-            .map(|event| NewDeadLetter {
-                endpoint: name.to_string(),
-                lane: lane.clone().unwrap_or_default(),
-                event: StoredEvent::of(event),
-                verdict: verdict.clone(),
-            })
-            .collect();
-        let positions: Vec<LanePosition> = park
-            .positions
-            .iter()
-            .map(|progress| LanePosition {
-                endpoint: name.to_string(),
-                lane: progress.lane.to_string(),
-                position: progress.position,
-                first_attempt_at_ms: None,
-                attempts: 0,
-            })
-            .collect();
-        self.running.push(Box::pin(async move {
-            let stored = store
-                .call(move |store| store.park(&slot, dead, positions))
-                .await;
-            Done::Parked { ticket, stored }
-        }));
-    }
-
-    /// 410: nothing is sent until a person enables the endpoint, also after a restart.
-    fn disable(&mut self) {
-        warn!(
-            endpoint = %self.endpoint.name,
-            "endpoint answered 410 and is disabled; its events wait until \"walhook endpoint enable\""
-        );
-        let (slot, name) = self.names();
-        let state = EndpointState::Disabled(crate::store::DisabledBy::Gone410);
-        let since = unix_us().div_euclid(1000);
-        self.store(move |store| store.set_endpoint(&slot, &name, state, since));
-    }
-
-    /// Reads the next dead letters that were sent again, once those before are done.
-    fn read_retried(&mut self) {
-        if !self.retried.wanted || self.retried.reading || self.retried.waiting > 0 {
-            return;
-        }
-        self.retried.reading = true;
-        self.retried.wanted = false;
-        let (slot, name) = self.names();
-        let cursor = self.retried.cursor;
-        let store = self.endpoint.shared.store.clone();
-        self.running.push(Box::pin(async move {
-            let read = store
-                .call(move |store| {
-                    store.retrying(&slot, &name, cursor, RETRIED_EVENTS_MAX, RETRIED_BYTES_MAX)
-                })
-                .await;
-            Done::RetriedRead(read)
-        }));
-    }
-
-    fn retried_read(&mut self, events: Vec<RetryingEvent>) {
-        self.retried.reading = false;
-        // Read on until nothing is left; then the next request starts anew.
-        self.retried.cursor = events.last().map(|event| event.cursor);
-        self.retried.wanted |= !events.is_empty();
-        let now = self.endpoint.shared.clock.now();
-        for retrying in events {
-            let event = retrying.event.into_event(self.endpoint.index);
-            let counters = counters(&mut self.counters, &self.endpoint, &event.table);
-            if self.endpoint.lanes.push_retried(event, now) == Pushed::Queued {
-                counters.retried.inc();
-                counters.waiting.inc();
-                self.retried.waiting += 1;
-            }
-        }
-    }
-
     fn names(&self) -> (Arc<str>, Arc<str>) {
         (
             Arc::clone(&self.endpoint.shared.slot),
@@ -557,102 +334,6 @@ impl Task {
         let store = self.endpoint.shared.store.clone();
         self.running
             .push(Box::pin(async move { Done::Stored(store.call(job).await) }));
-    }
-
-    /// Logs what an outcome changed, and shows it.
-    fn tell(&mut self, outcome: &Outcome, now: MonotonicMs) {
-        let name = &self.endpoint.name;
-        if *outcome != Outcome::Delivered {
-            match self.report.failed(now) {
-                Line::FailureBegan => {
-                    warn!(endpoint = %name, %outcome, "endpoint is failing");
-                    self.show_failing(outcome);
-                }
-                Line::StillFailing { for_ms, attempts } => {
-                    warn!(
-                        endpoint = %name,
-                        %outcome,
-                        seconds = for_ms / 1000,
-                        attempts,
-                        waiting = self.waiting_events,
-                        "endpoint is still failing"
-                    );
-                    self.show_failing(outcome);
-                }
-                Line::Nothing | Line::Recovered { .. } => {}
-            }
-            return;
-        }
-        if !self.report.is_failing() || self.endpoint.lanes.any_failing() {
-            return;
-        }
-        if let Line::Recovered { after_ms, attempts } = self.report.well(now) {
-            info!(
-                endpoint = %name,
-                seconds = after_ms / 1000,
-                attempts,
-                waiting = self.waiting_events,
-                "endpoint has recovered"
-            );
-            self.show_health();
-        }
-    }
-
-    fn show_failing(&self, outcome: &Outcome) {
-        if !matches!(self.endpoint.lanes.health(), Health::Disabled(_)) {
-            self.show(EndpointHealth::Failing {
-                last: outcome.to_string(),
-                attempts: self.report.failed_attempts(),
-            });
-        } else {
-            self.show_health();
-        }
-    }
-
-    fn show_health(&self) {
-        self.show(match self.endpoint.lanes.health() {
-            Health::Disabled(by) => EndpointHealth::Disabled { by: by.to_string() },
-            _ => EndpointHealth::Ok,
-        });
-    }
-
-    fn show(&self, health: EndpointHealth) {
-        let up = i64::from(health == EndpointHealth::Ok);
-        let shared = &self.endpoint.shared;
-        shared
-            .metrics
-            .endpoint_up
-            .get_or_create(&OfEndpoint {
-                endpoint: self.endpoint.name.to_string(),
-            })
-            .set(up);
-        shared.view.update(|shown| {
-            if let Some(view) = shown.endpoints.get_mut(self.endpoint.index.0) {
-                if view.health != health {
-                    view.since = SystemTime::now();
-                }
-                view.health = health;
-            }
-        });
-    }
-
-    fn show_waiting(&mut self) {
-        let now = self.endpoint.shared.clock.now();
-        // That nothing waits any more is shown at once: no timer follows it.
-        if now < self.view_due && (self.waiting_events > 0 || self.shows_nothing) {
-            return;
-        }
-        self.shows_nothing = self.waiting_events == 0;
-        self.view_due = now + VIEW_EVERY_MS;
-        let oldest = self.endpoint.lanes.oldest_commit_time_us();
-        let (events, bytes) = (self.waiting_events, self.waiting_bytes);
-        self.endpoint.shared.view.update(|shown| {
-            if let Some(view) = shown.endpoints.get_mut(self.endpoint.index.0) {
-                view.waiting_events = events;
-                view.waiting_bytes = bytes;
-                view.oldest_commit_time_us = oldest;
-            }
-        });
     }
 }
 

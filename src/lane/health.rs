@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::state::MonotonicMs;
+use super::attempt::MonotonicMs;
 use crate::delivery::outcome::{Outcome, Unreachable};
 
 /// Whether an endpoint's lanes may send. Times are [`MonotonicMs`].

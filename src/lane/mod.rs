@@ -1,11 +1,13 @@
 //! Lanes: what keeps events in order on their way to an endpoint.
 
-pub mod budget;
-pub mod clock;
-pub mod endpoint;
-pub mod health;
-pub mod inbox;
-pub mod name;
 pub mod options;
-pub mod report;
+pub mod name;
+pub mod attempt;
+pub mod health;
 pub mod state;
+
+pub mod clock;
+pub mod budget;
+pub mod inbox;
+pub mod report;
+pub mod endpoint;

@@ -1,7 +1,7 @@
 //! What the log says of an endpoint: a line when it begins to fail, one now and
 //! then, one when it is well again.
 
-use super::state::MonotonicMs;
+use super::attempt::MonotonicMs;
 
 /// How often a failure that goes on is told.
 const AGAIN_AFTER_MS: MonotonicMs = 60_000;
