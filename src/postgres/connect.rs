@@ -56,22 +56,14 @@ pub struct Control {
 pub async fn control(
     info: &ConnInfo,
 ) -> Result<(Control, impl Future<Output = String> + Send + 'static), ConnectError> {
-    let mut last = None;
-    for host in &info.hosts {
-        match control_at(info, host).await {
-            Ok((control, connection)) => {
-                let driven = async move {
-                    match connection.await {
-                        Ok(()) => "control connection was closed".to_owned(),
-                        Err(error) => super::failure::chain(&error),
-                    }
-                };
-                return Ok((control, driven));
-            }
-            Err(error) => last = Some(error),
+    let (control, connection) = over_hosts(info, control_at).await?;
+    let driven = async move {
+        match connection.await {
+            Ok(()) => "control connection was closed".to_owned(),
+            Err(error) => super::failure::chain(&error),
         }
-    }
-    Err(last.unwrap_or_else(|| ConnectError::setup("no host is given".to_owned())))
+    };
+    Ok((control, driven))
 }
 
 type ControlConnection = tokio_postgres::Connection<Transport, Transport>;
@@ -80,7 +72,7 @@ async fn control_at(
     info: &ConnInfo,
     host: &Host,
 ) -> Result<(Control, ControlConnection), ConnectError> {
-    let transport = connect(info, host).await?;
+    let transport = Transport::connect(info, host).await?;
     let encrypted = transport.is_encrypted();
     let mut config = tokio_postgres::Config::new();
     config
@@ -127,9 +119,29 @@ impl TlsConnect<Transport> for Established {
     }
 }
 
-/// `allow` tries without TLS first, then with it, as libpq does.
-async fn connect(info: &ConnInfo, host: &Host) -> Result<Transport, ConnectError> {
-    Transport::connect(info, host).await
+/// The first host that lets us in; else the error of the last one. `allow` is tried
+/// without TLS first, then, where the server refuses that, with it: as libpq does.
+async fn over_hosts<T>(
+    info: &ConnInfo,
+    connect: impl AsyncFn(&ConnInfo, &Host) -> Result<T, ConnectError>,
+) -> Result<T, ConnectError> {
+    let with_tls = ConnInfo {
+        sslmode: SslMode::Require,
+        ..info.clone()
+    };
+    let mut last = None;
+    for host in &info.hosts {
+        let mut connected = connect(info, host).await;
+        let refused = connected.as_ref().is_err_and(ConnectError::is_refusal);
+        if refused && info.sslmode == SslMode::Allow {
+            connected = connect(&with_tls, host).await;
+        }
+        match connected {
+            Ok(connected) => return Ok(connected),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| ConnectError::setup("no host is given".to_owned())))
 }
 
 /// The pinned settings as command-line options, which win over earlier ones.
@@ -144,32 +156,14 @@ fn options(info: &ConnInfo) -> String {
 /// Opens a replication connection and logs in. A cleartext password is given over
 /// TLS or a unix socket alone.
 pub async fn replication(info: &ConnInfo) -> Result<ReplicationConnection, ConnectError> {
-    let mut last = None;
-    for host in &info.hosts {
-        match replication_at(info, host).await {
-            // The server refused on the plain connection that "allow" tried first.
-            Err(ConnectError::Refused(_)) if info.sslmode == SslMode::Allow => {
-                let with_tls = ConnInfo {
-                    sslmode: SslMode::Require,
-                    ..info.clone()
-                };
-                match replication_at(&with_tls, host).await {
-                    Ok(connection) => return Ok(connection),
-                    Err(error) => last = Some(error),
-                }
-            }
-            Ok(connection) => return Ok(connection),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.unwrap_or_else(|| ConnectError::setup("no host is given".to_owned())))
+    over_hosts(info, replication_at).await
 }
 
 async fn replication_at(
     info: &ConnInfo,
     host: &Host,
 ) -> Result<ReplicationConnection, ConnectError> {
-    let transport = connect(info, host).await?;
+    let transport = Transport::connect(info, host).await?;
     let login = login(info, host, Messages::new(transport));
     let messages = match tokio::time::timeout(info.connect_timeout, login).await {
         Ok(messages) => messages?,

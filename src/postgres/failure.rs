@@ -136,6 +136,15 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// The server was reached and said no.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            ConnectError::Refused(_) => true,
+            ConnectError::Control(error) => error.as_db_error().is_some(),
+            _ => false,
+        }
+    }
+
     /// The role may log in, but not replicate.
     pub fn is_not_allowed(&self) -> bool {
         matches!(self, ConnectError::Refused(error) if error.code == "42501")

@@ -18,6 +18,7 @@ mod shutdown;
 
 // What it does when others fail.
 mod bad_database;
+mod connect;
 mod faults;
 mod retry;
 mod slot_lost;

@@ -53,6 +53,7 @@ pub use cluster::Cluster;
 pub use daemon::Daemon;
 pub use database::Database;
 pub use receiver::Receiver;
+pub use tls::fixture;
 
 /// Long enough for anything that is not a matter of load; a failing test waits as long.
 pub const SOON: Duration = Duration::from_secs(20);
