@@ -46,7 +46,7 @@ pub enum Finished {
     /// Nothing yet: it is tried again.
     Again,
     Settled(Settled),
-    /// Make dead letters of these, durably, then call [`Lanes::parked`].
+    /// Make dead letters of these, durably, then call [`Lanes::parked`](super::state::Lanes::parked).
     Park(Park),
 }
 
@@ -85,7 +85,7 @@ pub enum ParkReason {
 /// How far a lane is, and what its head has been through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneProgress {
-    /// [`LaneName`] as it is written.
+    /// [`LaneName`](super::name::LaneName) as it is written.
     pub lane: Arc<str>,
     pub position: Position,
     /// Attempts of the event at `position`; 0 when there was none.
