@@ -33,6 +33,7 @@ pub mod store;
 // What joins them.
 pub mod lane;
 pub mod telemetry;
+pub mod receiver;
 
 pub mod config;
 pub mod daemon;

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
@@ -55,14 +56,19 @@ impl SigningKey {
 
     /// Appends `v1,<base64>` for the request with this id, time (Unix seconds) and body.
     fn sign_into(&self, header: &mut String, id: &str, timestamp: i64, body: &[u8]) {
+        header.push_str("v1,");
+        let mac = self.mac(id, timestamp, body);
+        STANDARD.encode_string(mac.finalize().into_bytes(), header);
+    }
+
+    fn mac(&self, id: &str, timestamp: i64, body: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.keyed.clone();
         mac.update(id.as_bytes());
         mac.update(b".");
         mac.update(itoa::Buffer::new().format(timestamp).as_bytes());
         mac.update(b".");
         mac.update(body);
-        header.push_str("v1,");
-        STANDARD.encode_string(mac.finalize().into_bytes(), header);
+        mac
     }
 }
 
@@ -77,6 +83,27 @@ pub fn header(keys: &[SigningKey], id: &str, timestamp: i64, body: &[u8]) -> Str
         key.sign_into(&mut header, id, timestamp, body);
     }
     header
+}
+
+/// One of the signatures in `header` is one of the keys'. Parts that are no `v1` are passed over.
+pub fn matches(keys: &[SigningKey], header: &str, id: &str, timestamp: i64, body: &[u8]) -> bool {
+    let signatures = header
+        .split(' ')
+        .filter_map(|part| part.strip_prefix("v1,"));
+    signatures
+        .filter_map(|encoded| STANDARD.decode(encoded).ok())
+        .any(|signature| {
+            keys.iter().any(|key| {
+                let mac = key.mac(id, timestamp, body);
+                // Takes as long for a wrong signature as for a right one.
+                mac.verify_slice(&signature).is_ok()
+            })
+        })
+}
+
+/// A fresh secret as the config takes it, of 32 random bytes.
+pub fn secret_text(random: &Secret) -> Zeroizing<String> {
+    Zeroizing::new(format!("{PREFIX}{}", STANDARD.encode(random.expose())))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "lane",
         &["mapping", "progress", "delivery", "store", "telemetry"],
     ),
+    ("receiver", &["delivery"]),
     (
         "config",
         &[
@@ -63,6 +64,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "store",
             "lane",
             "telemetry",
+            "receiver",
             "config",
             "daemon",
         ],
