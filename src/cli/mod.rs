@@ -4,12 +4,16 @@ mod adopt;
 mod ask;
 mod check;
 mod database;
+mod demo;
 pub mod dead;
 mod dead_filter;
 pub mod endpoint;
 pub mod failure;
+mod listen;
 pub mod printed;
 mod run;
+mod secrets;
+mod signals;
 pub mod status;
 mod teardown;
 
@@ -73,6 +77,10 @@ enum Command {
     Endpoint(endpoint::EndpointArgs),
     /// Go on with the slot as it is now, after you decided about a gap
     Adopt(adopt::AdoptArguments),
+    /// Show all of it with nothing prepared: a throwaway database, traffic, a receiver, a kill
+    Demo(demo::DemoArguments),
+    /// Receive webhooks, verify and print them: to try things
+    Listen(listen::ListenArguments),
     /// Drop the slot and the publications: an abandoned slot fills the server's disk
     Teardown(teardown::TeardownArguments),
 }
@@ -85,6 +93,11 @@ impl Arguments {
             environment.get("WALHOOK_LOG"),
             environment.get("NO_COLOR").is_some(),
         )?;
+        match &self.command {
+            Command::Demo(arguments) => return demo::run(arguments),
+            Command::Listen(arguments) => return listen::run(arguments),
+            _ => {}
+        }
         let path = match config::locate(self.config.as_deref(), &environment) {
             Ok(path) => path,
             Err(problems) => return Ok(wrong(&problems)),
@@ -115,6 +128,8 @@ impl Arguments {
             Command::Teardown(arguments) => {
                 with_config(&|config| teardown::run(arguments, &config))
             }
+            Command::Demo(arguments) => demo::run(arguments),
+            Command::Listen(arguments) => listen::run(arguments),
             Command::Status(arguments) => with_state(&|state| status::run(arguments, state)),
             Command::Dead(arguments) => with_state(&|state| dead::run(arguments, state)),
             Command::Endpoint(arguments) => with_state(&|state| endpoint::run(arguments, state)),

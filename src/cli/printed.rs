@@ -50,6 +50,15 @@ pub fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// The same for a text with colours: only a terminal gets them, and not with `NO_COLOR`.
+pub fn print_styled(text: &str) -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
 /// Rows below a head, columns aligned, the last one as long as it is.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

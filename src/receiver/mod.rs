@@ -5,3 +5,4 @@ pub mod verify;
 pub mod received;
 pub mod seen;
 pub mod server;
+pub mod line;

@@ -16,7 +16,8 @@ pub enum Sight {
     Overtaken,
 }
 
-/// What has come so far, by the ids and positions of events.
+/// What has come to one endpoint so far, by the ids and positions of events. Another
+/// endpoint gets the same change under the same id.
 #[derive(Debug, Default)]
 pub struct Seen {
     ids: HashSet<String>,
