@@ -13,6 +13,7 @@ mod listen;
 pub mod printed;
 mod run;
 mod secrets;
+mod send;
 mod signals;
 pub mod status;
 mod teardown;
@@ -81,6 +82,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Receive webhooks, verify and print them: to try things
     Listen(listen::ListenArguments),
+    /// Post a signed test event to an endpoint of the config, and show the exchange
+    Send(send::SendArguments),
     /// Drop the slot and the publications: an abandoned slot fills the server's disk
     Teardown(teardown::TeardownArguments),
 }
@@ -124,6 +127,7 @@ impl Arguments {
         let result = match &self.command {
             Command::Run => with_config(&run::run),
             Command::Check(arguments) => with_config(&|config| check::run(arguments, &config)),
+            Command::Send(arguments) => with_config(&|config| send::run(arguments, &config)),
             Command::Adopt(arguments) => with_config(&|config| adopt::run(arguments, &config)),
             Command::Teardown(arguments) => {
                 with_config(&|config| teardown::run(arguments, &config))

@@ -102,7 +102,7 @@ mod tests {
         let short = shortened(&"ü".repeat(100));
         assert_eq!(short.chars().count(), SHOWN_MAX);
         assert!(short.ends_with("..."));
-        assert_eq!(milliseconds(3.14), "3.1 ms");
+        assert_eq!(milliseconds(3.06), "3.1 ms");
         assert_eq!(milliseconds(2400.0), "2.4 s");
     }
 }

@@ -30,7 +30,9 @@ mod admin;
 mod commands;
 mod config_errors;
 mod config_layers;
+mod demo;
 mod discreet;
+mod listen;
 mod official;
 
 mod load;

@@ -1,0 +1,148 @@
+//! `walhook demo`: what a newcomer sees first, and what it leaves behind.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::harness::process::Process;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Demo {
+    process: Process,
+    /// Where it makes its directory; its path stands in the command lines of all it starts.
+    temporary: TempDir,
+}
+
+impl Demo {
+    fn start(arguments: &[&str]) -> Demo {
+        let temporary = tempfile::Builder::new()
+            .prefix("wh-")
+            .tempdir()
+            .expect("a directory");
+        // The cluster runs as another user when this is root.
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(temporary.path(), open).expect("permissions");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_walhook"));
+        command.arg("demo").args(arguments);
+        command.env("TMPDIR", temporary.path());
+        // What is set for another database must not get in.
+        command
+            .env("PGHOST", "nowhere.invalid")
+            .env("WALHOOK_STATE", "/nowhere");
+        if let Ok(programs) = std::env::var("WALHOOK_TEST_PG_BIN") {
+            command.env("WALHOOK_DEMO_PG_BIN", programs);
+        }
+        let process = Process::spawn(command, Some(temporary.path()));
+        Demo { process, temporary }
+    }
+
+    fn output(&self) -> String {
+        self.process.output().text()
+    }
+
+    #[track_caller]
+    fn assert_nothing_is_left(&self) {
+        let left: Vec<_> = std::fs::read_dir(self.temporary.path())
+            .expect("the directory")
+            .collect();
+        assert!(left.is_empty(), "{left:?}\n{}", self.output());
+        let path = self.temporary.path().display().to_string();
+        let processes = Command::new("ps")
+            .args(["-eo", "args"])
+            .output()
+            .expect("ps");
+        let processes = String::from_utf8_lossy(&processes.stdout).into_owned();
+        // The harness' own watchdog names the directory too.
+        let alive = processes
+            .lines()
+            .filter(|line| line.contains(&path) && line.contains("walhook-demo-"));
+        assert_eq!(alive.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+}
+
+#[tokio::test]
+async fn the_demo_kills_its_daemon_and_loses_nothing() {
+    let demo = Demo::start(&["--for", "5s", "--rate", "20"]);
+    let exited = demo.process.exited(PATIENCE).await;
+    let output = demo.output();
+    assert_eq!(exited.and_then(|status| status.code()), Some(0), "{output}");
+    for said in [
+        "crm answers 503",
+        "crm is back",
+        "crm has caught up",
+        "kill -9",
+        "it streams again",
+        "nothing was lost",
+        "Nothing was lost, nothing overtook, every webhook verified.",
+    ] {
+        assert!(output.contains(said), "{said:?} is missing:\n{output}");
+    }
+    for seen in [
+        "order.created",
+        "order.paid",
+        "order.shipped",
+        "answered 503",
+    ] {
+        assert!(output.contains(seen), "{seen:?} is missing:\n{output}");
+    }
+    assert!(!output.contains("card_number"), "{output}");
+    assert!(
+        !output.contains('\u{1b}'),
+        "colours without a terminal:\n{output}"
+    );
+    let row = |name: &str| -> Vec<usize> {
+        let head = output
+            .lines()
+            .position(|line| line.starts_with("endpoint "))
+            .expect("a table");
+        let row = output
+            .lines()
+            .skip(head)
+            .find(|line| line.starts_with(name));
+        let cells = row.expect("a row").split_whitespace().skip(1);
+        cells.filter_map(|cell| cell.parse().ok()).take(5).collect()
+    };
+    for endpoint in ["billing", "crm", "chat"] {
+        let [committed, received, missing, _, overtaken] = row(endpoint)[..] else {
+            panic!("five numbers of {endpoint}:\n{output}");
+        };
+        assert!(
+            committed > 0 && committed == received,
+            "{endpoint}\n{output}"
+        );
+        assert_eq!((missing, overtaken), (0, 0), "{endpoint}\n{output}");
+    }
+    demo.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_demo_that_is_interrupted_leaves_nothing_behind() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let demo = Demo::start(&["--for", "60s"]);
+        demo.process
+            .output()
+            .line_with("the shop opens", PATIENCE)
+            .await;
+        demo.process.signal(signal);
+        let exited = demo.process.exited(PATIENCE).await;
+        let code = exited.and_then(|status| status.code());
+        assert_eq!(code, Some(1), "SIG{signal}\n{}", demo.output());
+        demo.assert_nothing_is_left();
+    }
+}
+
+#[tokio::test]
+async fn without_postgres_it_says_what_to_install() {
+    let demo = Demo::start(&["--pg-bin", "/nowhere"]);
+    let exited = demo.process.exited(PATIENCE).await;
+    assert_eq!(exited.and_then(|status| status.code()), Some(1));
+    let output = demo.output();
+    assert!(
+        output.contains("there is no initdb in /nowhere"),
+        "{output}"
+    );
+    demo.assert_nothing_is_left();
+}
