@@ -41,7 +41,7 @@ pub fn run(arguments: &AdoptArguments, config: &Config) -> anyhow::Result<Exit> 
     // The lock keeps a daemon from running meanwhile.
     let lock = StateLock::acquire(&config.state)?;
     let mut store = Store::open(lock)?;
-    with_client(config, async |client| {
+    with_client(&config.source.conninfo, async |client| {
         let slot_name = &config.source.slot;
         let names = publication_names(config);
         let report = preflight::inspect(&client, &names, &wanted(config))

@@ -20,7 +20,7 @@ pub fn run(arguments: &CheckArguments, config: &Config) -> anyhow::Result<Exit> 
         println!("the config is right; the database was not looked at");
         return Ok(Exit::Done);
     }
-    with_client(config, async |client| {
+    with_client(&config.source.conninfo, async |client| {
         let names = publication_names(config);
         let report = preflight::inspect(&client, &names, &wanted(config))
             .await

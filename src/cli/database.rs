@@ -5,13 +5,13 @@ use std::future::Future;
 use anyhow::anyhow;
 
 use super::Exit;
-use crate::config::Config;
+use crate::postgres::conninfo::ConnInfo;
 use crate::postgres::failure::{Failure, Phase, chain, judge};
 use crate::postgres::{Client, connect};
 
 /// Runs `work` with a client. A definite failure is printed, and is exit code 69.
 pub(super) fn with_client<F>(
-    config: &Config,
+    info: &ConnInfo,
     work: impl FnOnce(Client) -> F,
 ) -> anyhow::Result<Exit>
 where
@@ -21,7 +21,6 @@ where
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let info = &config.source.conninfo;
         // The replication connection first, as the daemon does: it never gives the
         // password in clear text to who might listen, and pg_hba.conf is tried for it.
         let connected = async {

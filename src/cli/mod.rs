@@ -9,6 +9,7 @@ pub mod dead;
 mod dead_filter;
 pub mod endpoint;
 pub mod failure;
+mod init;
 mod listen;
 pub mod printed;
 mod run;
@@ -80,6 +81,8 @@ enum Command {
     Adopt(adopt::AdoptArguments),
     /// Show all of it with nothing prepared: a throwaway database, traffic, a receiver, a kill
     Demo(demo::DemoArguments),
+    /// Write a commented config from a live database, and a fresh secret
+    Init(init::InitArguments),
     /// Receive webhooks, verify and print them: to try things
     Listen(listen::ListenArguments),
     /// Post a signed test event to an endpoint of the config, and show the exchange
@@ -96,10 +99,16 @@ impl Arguments {
             environment.get("WALHOOK_LOG"),
             environment.get("NO_COLOR").is_some(),
         )?;
-        match &self.command {
-            Command::Demo(arguments) => return demo::run(arguments),
-            Command::Listen(arguments) => return listen::run(arguments),
-            _ => {}
+        let without_config = match &self.command {
+            Command::Demo(arguments) => Some(demo::run(arguments)),
+            Command::Init(arguments) => Some(init::run(arguments, &|name| {
+                environment.get(name).map(str::to_owned)
+            })),
+            Command::Listen(arguments) => Some(listen::run(arguments)),
+            _ => None,
+        };
+        if let Some(result) = without_config {
+            return ended(result);
         }
         let path = match config::locate(self.config.as_deref(), &environment) {
             Ok(path) => path,
@@ -132,20 +141,25 @@ impl Arguments {
             Command::Teardown(arguments) => {
                 with_config(&|config| teardown::run(arguments, &config))
             }
-            Command::Demo(arguments) => demo::run(arguments),
-            Command::Listen(arguments) => listen::run(arguments),
+            // They have ended above.
+            Command::Demo(_) | Command::Init(_) | Command::Listen(_) => Ok(Exit::Done),
             Command::Status(arguments) => with_state(&|state| status::run(arguments, state)),
             Command::Dead(arguments) => with_state(&|state| dead::run(arguments, state)),
             Command::Endpoint(arguments) => with_state(&|state| endpoint::run(arguments, state)),
         };
-        result.or_else(|error| {
-            eprintln!("walhook: {error:#}");
-            if let Some(hint) = failure::hint(&error) {
-                eprintln!("  hint: {hint}");
-            }
-            Ok(failure::exit(&error))
-        })
+        ended(result)
     }
+}
+
+/// Prints the error, and what helps, once.
+fn ended(result: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
+    result.or_else(|error| {
+        eprintln!("walhook: {error:#}");
+        if let Some(hint) = failure::hint(&error) {
+            eprintln!("  hint: {hint}");
+        }
+        Ok(failure::exit(&error))
+    })
 }
 
 fn wrong(problems: &Problems) -> Exit {

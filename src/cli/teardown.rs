@@ -19,7 +19,7 @@ pub struct TeardownArguments {
 pub fn run(arguments: &TeardownArguments, config: &Config) -> anyhow::Result<Exit> {
     // The lock keeps a daemon from running, or starting, meanwhile.
     let lock = StateLock::acquire(&config.state)?;
-    with_client(config, async |client| {
+    with_client(&config.source.conninfo, async |client| {
         let names = publication_names(config);
         let server = catalog::server(&client).await.map_err(told)?;
         let found = slot::slot(&client, &names.slot).await.map_err(told)?;
