@@ -32,6 +32,7 @@ mod config_errors;
 mod config_layers;
 mod demo;
 mod discreet;
+mod examples;
 mod init;
 mod listen;
 mod official;
