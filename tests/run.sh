@@ -33,6 +33,7 @@ have_postgres || packages+=(postgresql postgresql-contrib)
 have_venv || packages+=(python3 python3-venv python3-pip)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
+command -v systemd-analyze >/dev/null || packages+=(systemd)
 command -v cc >/dev/null || packages+=(build-essential)
 
 if [ ${#packages[@]} -gt 0 ]; then

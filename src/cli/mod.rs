@@ -95,10 +95,12 @@ impl Arguments {
     /// Runs the command. A wrong config is printed and is an exit code, not an error.
     pub fn run(self) -> anyhow::Result<Exit> {
         let environment = Environment::from_process();
-        telemetry::logging::start(
-            environment.get("WALHOOK_LOG"),
-            environment.get("NO_COLOR").is_some(),
-        )?;
+        telemetry::logging::start(telemetry::logging::Options {
+            filter: environment.get("WALHOOK_LOG"),
+            format: environment.get("WALHOOK_LOG_FORMAT"),
+            no_color: environment.get("NO_COLOR").is_some(),
+            journal_stream: environment.get("JOURNAL_STREAM"),
+        })?;
         let without_config = match &self.command {
             Command::Demo(arguments) => Some(demo::run(arguments)),
             Command::Init(arguments) => Some(init::run(arguments, &|name| {

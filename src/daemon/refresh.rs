@@ -9,6 +9,7 @@ use crate::lane::clock::since_commit;
 use crate::lane::endpoint::Shared;
 use crate::store::StoreCallError;
 use crate::telemetry::metrics::{OfEndpoint, OfTableAndEndpoint};
+use crate::telemetry::systemd;
 
 /// How often the store is asked for its counts.
 const EVERY: Duration = Duration::from_secs(1);
@@ -57,7 +58,11 @@ impl Refresher {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                _ = tick.tick() => self.dead_letters().await?,
+                _ = tick.tick() => {
+                    self.dead_letters().await?;
+                    // The runtime turns, and the store's thread has answered.
+                    systemd::alive();
+                }
             }
         }
     }

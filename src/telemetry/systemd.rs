@@ -1,4 +1,5 @@
-//! What systemd is told: READY once changes are streamed, STATUS on every change.
+//! What systemd is told: READY once changes are streamed, STATUS on every change,
+//! WATCHDOG while the daemon can do its work.
 //!
 //! <https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html>
 
@@ -15,7 +16,14 @@ pub fn waiting(reason: &str) {
 }
 
 pub fn stopping() {
-    notify(&[NotifyState::Stopping]);
+    notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+}
+
+/// The daemon can do its work. Nothing happens where the unit has no `WatchdogSec`.
+pub fn alive() {
+    if sd_notify::watchdog_enabled().is_some() {
+        notify(&[NotifyState::Watchdog]);
+    }
 }
 
 /// Without systemd there is no socket and nothing happens.
