@@ -36,6 +36,7 @@ mod examples;
 mod init;
 mod listen;
 mod official;
+mod readme;
 mod systemd;
 
 mod load;

@@ -14,7 +14,7 @@ use crate::harness::verify::random_secret;
 use crate::harness::{ALL_EVENTS, Answer, Cluster, Daemon, ORDERS, Receiver, SOON};
 
 /// Where the libraries are; installed once, which needs the network.
-fn libraries() -> &'static Path {
+pub fn libraries() -> &'static Path {
     static INSTALLED: OnceLock<PathBuf> = OnceLock::new();
     INSTALLED.get_or_init(|| {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("verifiers");

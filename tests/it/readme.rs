@@ -1,0 +1,96 @@
+//! What README.md tells a subscriber's developer to copy, run as it stands there.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::cluster::free_port;
+use crate::harness::process::Process;
+use crate::harness::{ALL_EVENTS, Cluster, Daemon, ORDERS, SOON, eventually};
+use crate::official::libraries;
+
+const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// The one block of this language in the section.
+fn block(section: &str, language: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(path).expect("README.md");
+    let (_, rest) = readme
+        .split_once(&format!("\n## {section}\n"))
+        .expect("the section");
+    let (text, _) = rest.split_once("\n## ").expect("a section after it");
+    let (_, rest) = text
+        .split_once(&format!("```{language}\n"))
+        .expect("a block");
+    let (code, _) = rest.split_once("```").expect("the block's end");
+    code.to_owned()
+}
+
+/// Beside the libraries, where both languages find them.
+fn write(name: &str, code: &str) -> PathBuf {
+    let directory = libraries().join("readme");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let path = directory.join(name);
+    std::fs::write(&path, code).expect("written");
+    path
+}
+
+async fn takes_real_webhooks(mut program: Command) {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let port = free_port();
+    program.env("PORT", port.to_string()).env("SECRET", SECRET);
+    let receiver = Process::spawn(program, None);
+    let endpoint = |secret: &str| {
+        format!("url: http://127.0.0.1:{port}/hooks\nsecret: {secret}\nretry: {{max: 100ms}}\n")
+    };
+    db.sql("CREATE TABLE none (id int PRIMARY KEY)").await;
+    let daemon = Daemon::of(&db)
+        .endpoint_as_written("r", &endpoint(SECRET))
+        .endpoint_as_written("forged", &endpoint(OTHER))
+        .table("public.orders", ALL_EVENTS)
+        .table("public.none", "to: forged\nevents: {insert: a}\n")
+        .start()
+        .await;
+    db.sql("INSERT INTO orders (id) VALUES (7)").await;
+    let line = receiver.output().line_with("order.created", SOON).await;
+    assert!(
+        line.contains("\"id\":7") || line.contains("\"id\": 7"),
+        "{line}"
+    );
+    let forged = daemon
+        .cli_with_secrets(&["send", "forged"])
+        .await
+        .expect_code(1);
+    assert!(forged.stdout.contains("answered 401"), "{}", forged.text());
+    // The same event twice, then another: the first is told once.
+    let event = |id: &str| format!(r#"{{"id":"{id}","type":"again","data":"{id}"}}"#);
+    for id in ["one", "one", "two"] {
+        let sent = daemon
+            .cli_with_secrets(&["send", "r", "--body", &event(id)])
+            .await;
+        sent.expect_code(0);
+    }
+    eventually("the other event", || async {
+        receiver.output().text().contains("again \"two\"")
+    })
+    .await;
+    let text = receiver.output().text();
+    assert_eq!(text.matches("again \"one\"").count(), 1, "{text}");
+}
+
+#[tokio::test]
+async fn the_receiver_for_node_works() {
+    let file = write("receiver.mjs", &block("Verify a webhook", "js"));
+    let mut node = Command::new("node");
+    node.arg(file);
+    takes_real_webhooks(node).await;
+}
+
+#[tokio::test]
+async fn the_receiver_for_python_works() {
+    let file = write("receiver.py", &block("Verify a webhook", "python"));
+    let mut python = Command::new(libraries().join("python/bin/python"));
+    python.arg(file);
+    takes_real_webhooks(python).await;
+}
