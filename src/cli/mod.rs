@@ -13,6 +13,7 @@ mod init;
 mod listen;
 pub mod printed;
 mod run;
+mod schema;
 mod secrets;
 mod send;
 mod signals;
@@ -85,6 +86,8 @@ enum Command {
     Init(init::InitArguments),
     /// Receive webhooks, verify and print them: to try things
     Listen(listen::ListenArguments),
+    /// Print the JSON Schema of the config, for editors
+    Schema,
     /// Post a signed test event to an endpoint of the config, and show the exchange
     Send(send::SendArguments),
     /// Drop the slot and the publications: an abandoned slot fills the server's disk
@@ -107,6 +110,7 @@ impl Arguments {
                 environment.get(name).map(str::to_owned)
             })),
             Command::Listen(arguments) => Some(listen::run(arguments)),
+            Command::Schema => Some(schema::run()),
             _ => None,
         };
         if let Some(result) = without_config {
@@ -144,7 +148,9 @@ impl Arguments {
                 with_config(&|config| teardown::run(arguments, &config))
             }
             // They have ended above.
-            Command::Demo(_) | Command::Init(_) | Command::Listen(_) => Ok(Exit::Done),
+            Command::Demo(_) | Command::Init(_) | Command::Listen(_) | Command::Schema => {
+                Ok(Exit::Done)
+            }
             Command::Status(arguments) => with_state(&|state| status::run(arguments, state)),
             Command::Dead(arguments) => with_state(&|state| dead::run(arguments, state)),
             Command::Endpoint(arguments) => with_state(&|state| endpoint::run(arguments, state)),

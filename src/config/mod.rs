@@ -14,6 +14,7 @@
 
 pub mod problem;
 pub mod ready;
+pub mod reference;
 
 mod environment;
 mod key_path;

@@ -6,3 +6,6 @@ pub mod logging;
 pub mod metrics;
 pub mod systemd;
 pub mod view;
+
+#[cfg(test)]
+mod metrics_page;

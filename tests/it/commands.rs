@@ -1,6 +1,6 @@
 //! What an operator asks for at a shell, with a daemon running and without.
 
-use crate::harness::daemon::DeadLetter;
+use crate::harness::daemon::{DeadLetter, walhook};
 use crate::harness::{
     ALL_EVENTS, Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually,
 };
@@ -159,4 +159,11 @@ async fn check_says_that_all_is_well() {
     assert!(!db.has_slot().await, "a check changes nothing");
     assert_eq!(db.publications().await, [""; 0]);
     assert_eq!(receiver.connections(), 0);
+}
+
+#[tokio::test]
+async fn the_schema_is_printed_without_a_config() {
+    let printed = walhook(&["schema"]).await.expect_code(0).stdout;
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/config.schema.json");
+    assert_eq!(printed, std::fs::read_to_string(path).expect("the schema"));
 }
