@@ -77,11 +77,15 @@ pub enum SessionError {
 }
 
 fn problems(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(Problem::full).collect();
     format!(
         "the database is not ready for this config:\n{}",
-        lines.join("\n")
+        problem_lines(problems)
     )
+}
+
+fn problem_lines(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(Problem::full).collect();
+    lines.join("\n")
 }
 
 impl SessionError {
@@ -89,6 +93,11 @@ impl SessionError {
     fn judged(self, source: &Source) -> Result<Ended, SourceError> {
         match self {
             SessionError::Store(error) => Err(SourceError::Store(error)),
+            SessionError::Preflight(problems)
+                if problems.iter().all(|problem| problem.found.is_transient()) =>
+            {
+                Ok(Ended::Failed(problem_lines(&problems)))
+            }
             SessionError::Slot(verdict) if verdict.is_definite() => {
                 let remedy = verdict.remedy().unwrap_or_default();
                 Err(SourceError::Definite(format!(

@@ -7,8 +7,7 @@
 //! |---|---|---|
 //! | 57P01 57P02 57P03 | shutdown, crash, starting up; also an invalidation of the slot, which the next connect tells | transient |
 //! | 55006 | the slot is in use by another process | transient |
-//! | 53300 | no connection left | transient |
-//! | 53400 | no replication slot left | definite |
+//! | 53300 53400 | no connection, no replication slot left | transient |
 //! | 28P01 28000 3D000 | password, pg_hba, database | definite before the first stream, transient after it (a password is being rotated) |
 //! | 42501 | the role may not | definite |
 //! | 42704 | slot or publication is gone | definite |

@@ -129,6 +129,11 @@ impl Problem {
 }
 
 impl Found {
+    /// Whether it can end without a person: somebody else may give back what is used up.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Found::NoSlotLeft { .. } | Found::NoSenderLeft { .. })
+    }
+
     /// What a person can do about it, when the statements of [`Found::sql`] do not say it all.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
