@@ -34,6 +34,8 @@ have_venv || packages+=(python3 python3-venv python3-pip)
 command -v node >/dev/null || packages+=(nodejs)
 command -v npm >/dev/null || packages+=(npm)
 command -v systemd-analyze >/dev/null || packages+=(systemd)
+command -v dpkg-shlibdeps >/dev/null || packages+=(dpkg-dev)
+[ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
 command -v cc >/dev/null || packages+=(build-essential)
 
 if [ ${#packages[@]} -gt 0 ]; then
@@ -59,6 +61,15 @@ mkdir -p "$target/tmp"
 say "the official verifiers"
 sh tests/verify/install.sh "$(cd "$target/tmp" && pwd)/verifiers" ||
     fail "cannot install the official verifiers; the first run needs a network"
+
+say "cargo-deb"
+if ! command -v cargo-deb >/dev/null; then
+    tools=$(cd "$target/tmp" && pwd)/tools
+    [ -x "$tools/bin/cargo-deb" ] ||
+        cargo install --quiet --locked --root "$tools" cargo-deb --version 3.8.0 ||
+        fail "cannot install cargo-deb; the first run needs a network"
+    PATH=$tools/bin:$PATH
+fi
 
 # ---- the checks ----------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod failure;
 mod init;
 mod listen;
+mod manual;
 pub mod printed;
 mod run;
 mod schema;
@@ -86,6 +87,11 @@ enum Command {
     Init(init::InitArguments),
     /// Receive webhooks, verify and print them: to try things
     Listen(listen::ListenArguments),
+    /// Print completions for a shell
+    Completions(manual::CompletionsArguments),
+    /// Write the manual pages, for packages
+    #[command(hide = true)]
+    Man(manual::ManArguments),
     /// Print the JSON Schema of the config, for editors
     Schema,
     /// Post a signed test event to an endpoint of the config, and show the exchange
@@ -110,6 +116,8 @@ impl Arguments {
                 environment.get(name).map(str::to_owned)
             })),
             Command::Listen(arguments) => Some(listen::run(arguments)),
+            Command::Completions(arguments) => Some(manual::completions(arguments)),
+            Command::Man(arguments) => Some(manual::man(arguments)),
             Command::Schema => Some(schema::run()),
             _ => None,
         };
@@ -148,9 +156,12 @@ impl Arguments {
                 with_config(&|config| teardown::run(arguments, &config))
             }
             // They have ended above.
-            Command::Demo(_) | Command::Init(_) | Command::Listen(_) | Command::Schema => {
-                Ok(Exit::Done)
-            }
+            Command::Completions(_)
+            | Command::Demo(_)
+            | Command::Init(_)
+            | Command::Listen(_)
+            | Command::Man(_)
+            | Command::Schema => Ok(Exit::Done),
             Command::Status(arguments) => with_state(&|state| status::run(arguments, state)),
             Command::Dead(arguments) => with_state(&|state| dead::run(arguments, state)),
             Command::Endpoint(arguments) => with_state(&|state| endpoint::run(arguments, state)),

@@ -13,6 +13,7 @@ mod harness;
 // What it does.
 mod batch;
 mod order;
+mod package;
 mod pipeline;
 mod shutdown;
 

@@ -33,6 +33,7 @@ pub mod cluster;
 pub mod daemon;
 pub mod database;
 pub mod http;
+pub mod machine;
 pub mod metrics;
 pub mod oracle;
 pub mod process;
@@ -52,6 +53,7 @@ pub use answer::Answer;
 pub use cluster::Cluster;
 pub use daemon::Daemon;
 pub use database::Database;
+pub use machine::Machine;
 pub use receiver::Receiver;
 pub use tls::fixture;
 
