@@ -75,6 +75,37 @@ pub enum Fate {
     DeadLetter,
 }
 
+/// Takes memory back from an event that is gone.
+pub trait Lender: Send + Sync {
+    fn give_back(&self, bytes: u64);
+}
+
+/// An event's share of the memory that all events may take; it goes back when the
+/// event is dropped, wherever that is. A clone takes none of its own.
+#[derive(Default)]
+pub struct Room(Option<(Arc<dyn Lender>, u64)>);
+
+impl Room {
+    /// `bytes` must have been taken from the lender.
+    pub fn of(lender: Arc<dyn Lender>, bytes: u64) -> Self {
+        Room(Some((lender, bytes)))
+    }
+}
+
+impl Clone for Room {
+    fn clone(&self) -> Self {
+        Room::default()
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some((lender, bytes)) = self.0.take() {
+            lender.give_back(bytes);
+        }
+    }
+}
+
 /// One change as one endpoint gets it.
 #[derive(Clone)]
 pub struct Event {
@@ -94,6 +125,7 @@ pub struct Event {
     pub commit_time_us: i64,
     /// The JSON that is sent, the same bytes on every attempt.
     pub body: Bytes,
+    pub room: Room,
 }
 
 /// Without the body: it holds row values.
@@ -130,7 +162,7 @@ impl Event {
     }
 
     /// What the event counts for in the memory budget, in bytes.
-    pub fn memory_bytes(&self) -> usize {
-        self.body.len() + std::mem::size_of::<Event>()
+    pub fn memory_bytes(&self) -> u64 {
+        (self.body.len() + std::mem::size_of::<Event>()) as u64
     }
 }

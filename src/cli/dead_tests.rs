@@ -5,7 +5,7 @@ use clap::Parser;
 use super::super::failure;
 use super::*;
 use crate::change::{Operation, TableName};
-use crate::event::{EventId, Keys, Position};
+use crate::event::{EventId, Fate, Keys, Position};
 use crate::lsn::Lsn;
 use crate::store::{DeadReason, NewDeadLetter, StateLock, Store, StoreError, StoredEvent, Verdict};
 
@@ -34,6 +34,7 @@ fn letter(number: u32) -> NewDeadLetter {
             position: Position::start_of(Lsn(0x16_B374_D848)),
             last_of_change: true,
             keys: Keys::All,
+            fate: Fate::Deliver,
             commit_time_us: 0,
             body: "{\"id\":\"\u{9b}31m\"}".into(),
         },

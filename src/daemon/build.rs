@@ -10,26 +10,25 @@ use tracing::info;
 use super::checkpoint::Checkpointer;
 use super::control::Control;
 use super::reading::{Parts, Reading};
-use super::refresh;
+use super::refresh::Refresher;
+use super::restore::{Restored, restore};
 use super::source::{self, Source, SourceStop};
 use super::supervise::{Signals, Stop, TaskError, TaskName, Tasks};
 use crate::config::Config;
 use crate::delivery::client::{Client, ClientError, tls_config};
 use crate::event::{EndpointIndex, Position};
-use crate::lane::attempt::LaneProgress;
-use crate::lane::budget::MemoryBudget;
+use crate::lane::budget::{Holder, MemoryBudget};
 use crate::lane::clock::Clock;
 use crate::lane::endpoint::{Command, Endpoint, Shared, restored_health};
 use crate::lane::health::Health;
 use crate::lane::inbox::Inbox;
 use crate::lane::options::Order;
+use crate::lane::spool_room::SpoolRoom;
 use crate::lane::state::Lanes;
 use crate::lsn::Lsn;
-use crate::mapping::{EndpointMapping, KeyUse, rules_hash};
+use crate::mapping::{EndpointMapping, KeyUse};
 use crate::progress::tracker::Tracker;
-use crate::store::{
-    LanePosition, Progress, SlotState, StateFiles, Store, StoreCallError, StoreError, StoreHandle,
-};
+use crate::store::{StateFiles, Store, StoreCallError, StoreError, StoreHandle};
 use crate::telemetry::admin::{self, AdminError, Pages};
 use crate::telemetry::control::{self, BindError};
 use crate::telemetry::metrics::Metrics;
@@ -144,8 +143,9 @@ async fn build(
     stop: &Stop,
 ) -> Result<Arc<View>, DaemonError> {
     let slot: Arc<str> = config.source.slot.as_str().into();
-    let state = load(&store, &config).await?;
-    let floor = state
+    let restored = restore(&store, &config).await?;
+    let floor = restored
+        .state
         .checkpoint
         .map_or(Lsn::ZERO, |checkpoint| checkpoint.lsn);
     let metrics = Arc::new(Metrics::new());
@@ -155,18 +155,25 @@ async fn build(
         slot: Arc::clone(&slot),
         tracker: Arc::new(Tracker::new(floor)),
         budget: Arc::new(MemoryBudget::new(config.memory_bytes_max)),
+        spool: Arc::new(SpoolRoom::new(
+            config.spool.bytes_max,
+            config.spool.full,
+            config.endpoints.len(),
+        )),
         store: store.clone(),
         metrics: Arc::clone(&metrics),
         view: Arc::clone(&view),
         clock: Clock::start(),
     };
+    let refresher = Refresher::new(&shared, &config);
+    refresher.restored(&restored.tallies);
     let listener = match config.admin {
         Some(address) => Some(admin::bind(address).await?),
         None => None,
     };
     let control_listener = control::bind(&StateFiles::at(&config.state)?)?;
 
-    let (inboxes, commands) = spawn_endpoints(&config, &state, &shared, tasks, stop)?;
+    let (ways, commands) = spawn_endpoints(&config, &restored, &shared, tasks, stop)?;
 
     let (lineage, lineage_known) = watch::channel(None);
     let (durable, to_confirm) = watch::channel(floor);
@@ -185,7 +192,6 @@ async fn build(
         Ok(checkpointer.run(token).await?)
     });
 
-    let refresher = refresh::Refresher::new(&shared);
     if let Some(listener) = listener {
         let refresh = refresher.clone();
         let pages = Pages {
@@ -218,12 +224,13 @@ async fn build(
         endpoints: endpoint_mappings(&config),
         tracker: Arc::clone(&shared.tracker),
         metrics: Arc::clone(&metrics),
-        inboxes,
+        inboxes: ways.inboxes,
+        holders: ways.holders,
         floor,
     });
     let source = Source::new(source::Parts {
         config: Arc::new(config),
-        state,
+        state: restored.state,
         reading,
         shared,
         lineage,
@@ -243,73 +250,49 @@ async fn build(
     Ok(view)
 }
 
-/// What the state file knows of the slot. When the rules have changed since, the
-/// count of a change's events means nothing any more: lanes that stood inside a
-/// change stand before it, and its events may be repeated.
-async fn load(store: &StoreHandle, config: &Config) -> Result<SlotState, DaemonError> {
-    /// The one row of rule hashes: rules are compared as a whole.
-    const ALL_RULES: &str = "*";
-    let slot = config.source.slot.clone();
-    let names = endpoint_names(config);
-    let hash = rules_hash(&config.tables, &names);
-    let state = store
-        .call(move |store| {
-            let mut state = store.load(&slot)?;
-            if state.rules.get(ALL_RULES) != Some(&hash) {
-                let mut progress = Progress::of(slot);
-                for position in &mut state.positions {
-                    if position.position.n != 0 {
-                        position.position.n = 0;
-                        progress.positions.push(position.clone());
-                    }
-                }
-                progress.rules = vec![(ALL_RULES.to_owned(), hash)];
-                store.commit(&progress)?;
-            }
-            Ok(state)
-        })
-        .await?;
-    Ok(state)
+/// The ways of events to the endpoints, by endpoint.
+#[derive(Default)]
+struct Ways {
+    inboxes: Vec<Arc<Inbox>>,
+    holders: Vec<Arc<Holder>>,
 }
 
-type Inboxes = Vec<Arc<Inbox>>;
 type Commands = HashMap<Arc<str>, mpsc::Sender<Command>>;
 
 fn spawn_endpoints(
     config: &Config,
-    state: &SlotState,
+    restored: &Restored,
     shared: &Shared,
     tasks: &mut Tasks,
     stop: &Stop,
-) -> Result<(Inboxes, Commands), DaemonError> {
+) -> Result<(Ways, Commands), DaemonError> {
+    let state = &restored.state;
     let tls = tls_config()?;
     let base = Position::start_of(
         state
             .checkpoint
             .map_or(Lsn::ZERO, |checkpoint| checkpoint.lsn),
     );
-    let mut inboxes = Vec::new();
+    let mut ways = Ways::default();
     let mut senders = Commands::new();
     for (index, configured) in config.endpoints.iter().enumerate() {
         let inbox = Arc::new(Inbox::default());
+        let holder = Arc::new(Holder::new(&shared.budget));
         let health = state
             .endpoints
             .iter()
             .find(|row| row.endpoint == *configured.name)
             .map_or(Health::Open, |row| restored_health(row.state));
-        let restored = state
-            .positions
-            .iter()
-            .filter(|position| position.endpoint == *configured.name)
-            .map(|position| restored(position, shared.clock))
-            .collect();
+        let positions = restored.positions(configured, shared.clock);
+        let on_disk = restored.on_disk(configured);
         let endpoint = Endpoint {
             index: EndpointIndex(index),
             name: Arc::clone(&configured.name),
             batched: configured.lanes.batch.is_some(),
             park_statuses: configured.lanes.retry.park_statuses.clone(),
-            lanes: Lanes::new(configured.lanes.clone(), base, restored, health),
+            lanes: Lanes::new(configured.lanes.clone(), base, positions, on_disk, health),
             inbox: Arc::clone(&inbox),
+            holder: Arc::clone(&holder),
             client: Client::new(configured.target.clone(), tls.clone())?,
             shared: shared.clone(),
         };
@@ -319,21 +302,11 @@ fn spawn_endpoints(
             TaskName::Endpoint(Arc::clone(&configured.name)),
             async move { Ok(endpoint.run(commands, token).await?) },
         );
-        inboxes.push(inbox);
+        ways.inboxes.push(inbox);
+        ways.holders.push(holder);
         senders.insert(Arc::clone(&configured.name), sender);
     }
-    Ok((inboxes, senders))
-}
-
-fn restored(position: &LanePosition, clock: Clock) -> LaneProgress {
-    LaneProgress {
-        lane: position.lane.as_str().into(),
-        position: position.position,
-        attempts: position.attempts,
-        first_attempt: position
-            .first_attempt_at_ms
-            .map(|unix_ms| clock.from_unix_ms(unix_ms)),
-    }
+    Ok((ways, senders))
 }
 
 fn endpoint_names(config: &Config) -> Vec<Arc<str>> {

@@ -18,7 +18,10 @@ use tracing::debug;
 use crate::lane::clock::unix_us;
 use crate::lsn::Lsn;
 use crate::progress::tracker::{Tracker, Unsaved};
-use crate::store::{Checkpoint, JournalEntry, LanePosition, Progress, StoreCallError, StoreHandle};
+use crate::store::{
+    Checkpoint, Gap, GapReason, JournalEntry, LanePosition, Progress, RunProgress, Settled,
+    StoreCallError, StoreHandle,
+};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::view::View;
 
@@ -104,6 +107,35 @@ impl Checkpointer {
                 attempts: place.attempts,
             })
         });
+        let runs = unsaved.on_disk.into_iter().filter_map(|place| {
+            Some(RunProgress {
+                endpoint: self.endpoints.get(place.endpoint.0)?.to_string(),
+                lane: place.lane.to_string(),
+                sequence: place.sequence,
+                settled: if place.entries_left == 0 {
+                    Settled::All
+                } else {
+                    Settled::Part {
+                        entries: place.settled,
+                        events_left: place.events_left.into(),
+                        bytes_left: place.bytes_left,
+                    }
+                },
+                first_attempt_at_ms: place.first_attempt_unix_ms,
+                attempts: place.attempts,
+            })
+        });
+        let now_ms = unix_us().div_euclid(1000);
+        let gaps = unsaved.missed.into_iter().filter_map(|missed| {
+            Some(Gap {
+                endpoint: Some(self.endpoints.get(missed.endpoint.0)?.to_string()),
+                reason: GapReason::SpoolFull,
+                from: missed.from,
+                to: missed.to,
+                events: Some(missed.events),
+                recorded_at_ms: now_ms,
+            })
+        });
         let journal = unsaved.transactions.iter().map(|transaction| JournalEntry {
             commit_lsn: transaction.commit_lsn,
             xid: transaction.xid,
@@ -114,9 +146,11 @@ impl Checkpointer {
                 system_identifier: lineage.system_identifier,
                 timeline: lineage.timeline,
                 lsn,
-                written_at_ms: unix_us().div_euclid(1000),
+                written_at_ms: now_ms,
             }),
             positions: positions.collect(),
+            runs: runs.collect(),
+            gaps: gaps.collect(),
             journal: journal.collect(),
             ..Progress::of(self.slot.to_string())
         }

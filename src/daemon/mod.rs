@@ -23,6 +23,7 @@ mod checkpoint;
 mod control;
 mod reading;
 mod refresh;
+mod restore;
 mod session;
 mod slot;
 mod source;

@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::change::{Change, Relation, Transaction};
 use crate::event::{Event, Fate};
+use crate::lane::budget::Holder;
 use crate::lane::inbox::Inbox;
 use crate::lsn::Lsn;
 use crate::mapping::rule::TableRules;
@@ -63,6 +64,7 @@ pub struct Reading {
     types: Types,
     tracker: Arc<Tracker>,
     inboxes: Vec<Arc<Inbox>>,
+    holders: Vec<Arc<Holder>>,
     /// Transactions that commit below it were settled before this stream began.
     floor: Lsn,
     /// The last transaction that was read to its end.
@@ -126,6 +128,7 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// By endpoint.
     pub inboxes: Vec<Arc<Inbox>>,
+    pub holders: Vec<Arc<Holder>>,
     /// The checkpoint.
     pub floor: Lsn,
 }
@@ -148,6 +151,7 @@ impl Reading {
             tracker: parts.tracker,
             staged: parts.inboxes.iter().map(|_| Vec::new()).collect(),
             inboxes: parts.inboxes,
+            holders: parts.holders,
             floor: parts.floor,
             committed_to: Lsn::ZERO,
             repeat: false,
@@ -211,19 +215,30 @@ impl Reading {
     /// Bytes that the events of the last message take.
     pub fn pending_bytes(&self) -> u64 {
         let events = self.mapping.events.iter();
-        events.map(|event| event.memory_bytes() as u64).sum()
+        events.map(Event::memory_bytes).sum()
     }
 
     pub fn has_pending(&self) -> bool {
         !self.mapping.events.is_empty()
     }
 
+    /// Who holds memory, by endpoint.
+    pub fn holders(&self) -> &[Arc<Holder>] {
+        &self.holders
+    }
+
     /// Stages the events of the last message: their room in memory was taken.
     pub fn stage(&mut self) {
         let mapping = &mut self.mapping;
-        for event in mapping.events.drain(..) {
-            self.staged_count += 1;
-            if let Some(staged) = self.staged.get_mut(event.endpoint.0) {
+        for mut event in mapping.events.drain(..) {
+            let endpoint = event.endpoint.0;
+            let ways = self
+                .staged
+                .get_mut(endpoint)
+                .zip(self.holders.get(endpoint));
+            if let Some((staged, holder)) = ways {
+                self.staged_count += 1;
+                event.room = holder.room(event.memory_bytes());
                 staged.push(event);
             }
         }

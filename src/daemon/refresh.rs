@@ -1,15 +1,20 @@
 //! Refreshing: gauges that are read off the state rather than counted, and the
-//! store's counts of dead letters.
+//! store's counts of what waits on disk and is dead.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Config;
+use crate::event::EndpointIndex;
 use crate::lane::clock::since_commit;
 use crate::lane::endpoint::Shared;
-use crate::store::StoreCallError;
+use crate::store::{StoreCallError, Tally};
 use crate::telemetry::metrics::{OfEndpoint, OfTableAndEndpoint};
 use crate::telemetry::systemd;
+use crate::telemetry::view::SpoolShown;
 
 /// How often the store is asked for its counts.
 const EVERY: Duration = Duration::from_secs(1);
@@ -17,13 +22,34 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Refresher {
     shared: Shared,
+    /// By endpoint.
+    endpoints: Arc<[Arc<str>]>,
+    state: PathBuf,
 }
 
 impl Refresher {
-    pub fn new(shared: &Shared) -> Self {
+    pub fn new(shared: &Shared, config: &Config) -> Self {
+        let names = config.endpoints.iter();
         Refresher {
             shared: shared.clone(),
+            endpoints: names.map(|endpoint| Arc::clone(&endpoint.name)).collect(),
+            state: config.state.clone(),
         }
+    }
+
+    /// What waits on disk at the start.
+    pub fn restored(&self, tallies: &[Tally]) {
+        let metrics = &self.shared.metrics;
+        for tally in tallies {
+            let of = of_tally(tally);
+            let waiting = i64::try_from(tally.waiting.events).unwrap_or(i64::MAX);
+            metrics
+                .events_waiting_at_start
+                .get_or_create(&of)
+                .set(waiting);
+            metrics.events_waiting.get_or_create(&of).inc_by(waiting);
+        }
+        self.spool(tallies);
     }
 
     /// Sets the gauges that need no I/O.
@@ -52,14 +78,14 @@ impl Refresher {
         metrics.memory_bytes.set(gauge(self.shared.budget.used()));
     }
 
-    /// Keeps the counts of dead letters up to date until `stop`.
+    /// Keeps the store's counts up to date until `stop`.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StoreCallError> {
         let mut tick = tokio::time::interval(EVERY);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = tick.tick() => {
-                    self.dead_letters().await?;
+                    self.stored().await?;
                     // The runtime turns, and the store's thread has answered.
                     systemd::alive();
                 }
@@ -67,7 +93,7 @@ impl Refresher {
         }
     }
 
-    async fn dead_letters(&self) -> Result<(), StoreCallError> {
+    async fn stored(&self) -> Result<(), StoreCallError> {
         let slot = self.shared.slot.to_string();
         let tallies = self
             .shared
@@ -75,16 +101,67 @@ impl Refresher {
             .call(move |store| store.counts(&slot))
             .await?;
         // What is gone from the store is gone from the page.
-        let gauges = &self.shared.metrics.dead_letters;
-        gauges.clear();
-        for tally in tallies {
-            let of = OfTableAndEndpoint {
-                table: tally.table.to_string(),
-                endpoint: tally.endpoint,
-            };
-            let dead = i64::try_from(tally.dead.events).unwrap_or(i64::MAX);
-            gauges.get_or_create(&of).set(dead);
+        let metrics = &self.shared.metrics;
+        metrics.dead_letters.clear();
+        metrics.spool_events.clear();
+        for tally in &tallies {
+            let of = of_tally(tally);
+            let gauge = |events: u64| i64::try_from(events).unwrap_or(i64::MAX);
+            metrics
+                .dead_letters
+                .get_or_create(&of)
+                .set(gauge(tally.dead.events));
+            metrics
+                .spool_events
+                .get_or_create(&of)
+                .set(gauge(tally.waiting.events));
         }
+        self.spool(&tallies);
         Ok(())
+    }
+
+    /// How full the spool is, for the endpoints, the metrics and the pages.
+    fn spool(&self, tallies: &[Tally]) {
+        let bytes = |tally: &Tally| tally.waiting.bytes + tally.dead.bytes + tally.retrying.bytes;
+        let used = tallies.iter().map(bytes).sum();
+        let waiting = self.endpoints.iter().enumerate().map(|(index, name)| {
+            let of_it = tallies.iter().filter(|tally| tally.endpoint == **name);
+            let waiting = of_it.map(|tally| tally.waiting.bytes).sum();
+            (EndpointIndex(index), waiting)
+        });
+        let room = &self.shared.spool;
+        room.is(used, waiting, self.free_bytes());
+        let now = room.now();
+        let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.shared.metrics.spool_bytes.set(gauge(now.used));
+        self.shared.metrics.spool_bytes_max.set(gauge(now.limit));
+        let most = now.most.and_then(|most| self.endpoints.get(most.0));
+        self.shared.view.update(|shown| {
+            shown.spool = SpoolShown {
+                used: now.used,
+                limit: now.limit,
+                most: most.cloned(),
+                is_full: now.is_full,
+            };
+        });
+    }
+
+    /// On the state file's disk. Not known, it does not bound the spool.
+    fn free_bytes(&self) -> u64 {
+        let directory = self
+            .state
+            .parent()
+            .filter(|path| !path.as_os_str().is_empty());
+        match rustix::fs::statvfs(directory.unwrap_or(&self.state)) {
+            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
+            Err(_) => u64::MAX,
+        }
+    }
+}
+
+fn of_tally(tally: &Tally) -> OfTableAndEndpoint {
+    OfTableAndEndpoint {
+        table: tally.table.to_string(),
+        endpoint: tally.endpoint.clone(),
     }
 }

@@ -438,7 +438,7 @@ impl Loop<'_> {
         if !self.budget.try_take(bytes) {
             // They can only make room by sending what was staged before.
             self.reading.flush()?;
-            self.budget.take(bytes).await;
+            self.budget.take(bytes, self.reading.holders()).await;
         }
         self.reading.stage();
         Ok(())

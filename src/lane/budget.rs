@@ -1,22 +1,50 @@
 //! The memory budget: the bytes of all events that the daemon holds.
+//!
+//! ```text
+//! |<------------- memory.max_bytes -------------->|
+//! |  reading may take so much      | read back    |
+//! |                                | from disk    |
+//! ```
+//!
+//! Who reads the stream waits for room; what is read back from the spool takes what is
+//! there, and each endpoint may always hold one request's worth, so that none waits for
+//! the others. An event gives its room back when it is dropped.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// Bounds what is held in memory for the whole daemon. The reader takes, the
-/// endpoints give back.
+use crate::event::{Lender, Room};
+
+/// Reading that waits longer for room asks the endpoint that holds most to spool.
+const PRESSED_AFTER: Duration = Duration::from_millis(50);
+
+/// Bounds what is held in memory for the whole daemon.
 #[derive(Debug)]
 pub struct MemoryBudget {
     bytes_max: u64,
+    /// Of it, what reading may take.
+    read_bytes_max: u64,
     used: AtomicU64,
     freed: Notify,
+}
+
+/// What one endpoint holds of the budget.
+#[derive(Debug)]
+pub struct Holder {
+    budget: Arc<MemoryBudget>,
+    held: AtomicU64,
+    /// Reading waits for memory of which this endpoint holds most.
+    pub pressed: Notify,
 }
 
 impl MemoryBudget {
     pub fn new(bytes_max: u64) -> Self {
         MemoryBudget {
             bytes_max,
+            read_bytes_max: bytes_max - bytes_max / 4,
             used: AtomicU64::new(0),
             freed: Notify::new(),
         }
@@ -27,30 +55,84 @@ impl MemoryBudget {
     }
 
     /// Takes `bytes` when they fit. What is larger than the budget fits alone.
-    /// There must be one taker only.
     pub fn try_take(&self, bytes: u64) -> bool {
-        let used = self.used.load(Ordering::Acquire);
-        let fits = used == 0 || used.saturating_add(bytes) <= self.bytes_max;
-        if fits {
-            self.used.fetch_add(bytes, Ordering::AcqRel);
-        }
-        fits
+        self.take_below(bytes, self.read_bytes_max)
     }
 
-    /// Waits until `bytes` were taken. Dropped before its end it has taken nothing.
-    pub async fn take(&self, bytes: u64) {
+    /// Waits until `bytes` were taken, and presses the holder that holds most
+    /// meanwhile. Dropped before its end it has taken nothing.
+    pub async fn take(&self, bytes: u64, holders: &[Arc<Holder>]) {
         loop {
             let freed = self.freed.notified();
             if self.try_take(bytes) {
                 return;
             }
-            freed.await;
+            if tokio::time::timeout(PRESSED_AFTER, freed).await.is_err() {
+                press(holders);
+            }
         }
     }
 
-    pub fn give_back(&self, bytes: u64) {
+    fn take_below(&self, bytes: u64, bytes_max: u64) -> bool {
+        let take = |used: u64| {
+            let sum = used.saturating_add(bytes);
+            (used == 0 || sum <= bytes_max).then_some(sum)
+        };
+        self.used
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
+            .is_ok()
+    }
+
+    fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::AcqRel);
         self.freed.notify_one();
+    }
+}
+
+fn press(holders: &[Arc<Holder>]) {
+    let most = holders.iter().max_by_key(|holder| holder.held());
+    if let Some(holder) = most {
+        holder.pressed.notify_one();
+    }
+}
+
+impl Holder {
+    pub fn new(budget: &Arc<MemoryBudget>) -> Self {
+        Holder {
+            budget: Arc::clone(budget),
+            held: AtomicU64::new(0),
+            pressed: Notify::new(),
+        }
+    }
+
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Room for an event, `bytes` of which were taken from the budget.
+    pub fn room(self: &Arc<Self>, bytes: u64) -> Room {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        Room::of(Arc::<Self>::clone(self), bytes)
+    }
+
+    /// Whether events of about `bytes` may be read back from disk now: they fit, or the
+    /// endpoint holds none.
+    pub fn may_read_back(&self, bytes: u64) -> bool {
+        let used = self.budget.used().saturating_add(bytes);
+        self.held() == 0 || used <= self.budget.bytes_max
+    }
+
+    /// Room for an event that was read back.
+    pub fn room_anyway(self: &Arc<Self>, bytes: u64) -> Room {
+        self.budget.used.fetch_add(bytes, Ordering::AcqRel);
+        self.room(bytes)
+    }
+}
+
+impl Lender for Holder {
+    fn give_back(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.give_back(bytes);
     }
 }
 
@@ -60,30 +142,48 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_larger_than_the_budget_is_admitted_alone() {
-        let budget = MemoryBudget::new(100);
+        let budget = Arc::new(MemoryBudget::new(100));
+        let holder = Arc::new(Holder::new(&budget));
         assert!(budget.try_take(1));
+        let room = holder.room(1);
         assert!(!budget.try_take(500));
-        budget.give_back(1);
-        budget.take(500).await;
+        drop(room);
+        budget.take(500, &[]).await;
+        let room = holder.room(500);
         assert!(!budget.try_take(1));
-        budget.give_back(500);
-        assert_eq!(budget.used(), 0);
+        drop(room);
+        assert_eq!((budget.used(), holder.held()), (0, 0));
     }
 
     #[tokio::test]
-    async fn taking_waits_for_room() {
-        let budget = MemoryBudget::new(100);
-        assert!(budget.try_take(100));
+    async fn taking_waits_for_room_and_presses_who_holds_most() {
+        let budget = Arc::new(MemoryBudget::new(100));
+        let [small, large] = [10, 60].map(|bytes| {
+            let holder = Arc::new(Holder::new(&budget));
+            assert!(budget.try_take(bytes));
+            (holder.room(bytes), holder)
+        });
+        let holders = [Arc::clone(&small.1), Arc::clone(&large.1)];
         let taken = async {
-            budget.take(60).await;
+            budget.take(50, &holders).await;
             budget.used()
         };
         let freed = async {
-            tokio::task::yield_now().await;
-            budget.give_back(50);
-            tokio::task::yield_now().await;
-            budget.give_back(50);
+            large.1.pressed.notified().await;
+            drop(large.0);
         };
         assert_eq!(tokio::join!(taken, freed).0, 60);
+    }
+
+    #[test]
+    fn reading_leaves_room_for_what_is_read_back() {
+        let budget = Arc::new(MemoryBudget::new(100));
+        let holder = Arc::new(Holder::new(&budget));
+        assert!(budget.try_take(75));
+        assert!(!budget.try_take(1));
+        let _rooms = (holder.room(75), holder.room_anyway(20));
+        assert!(holder.may_read_back(5));
+        assert!(!holder.may_read_back(6));
+        assert!(Holder::new(&budget).may_read_back(1000));
     }
 }

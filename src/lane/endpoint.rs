@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! inbox --> Lanes --> attempt --> client --> outcome --> Lanes --> tracker (settled)
-//!              ^                                            `--> store (dead letters)
-//!              `---- store (dead letters that a person sent again)
+//!            ^ `--> store (spool)                           `--> store (dead letters)
+//!            `----- store (spool, dead letters that a person sent again)
 //! ```
 //!
 //! One task an endpoint, whatever the number of its lanes: its requests are futures
@@ -21,27 +21,32 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::attempt::{Attempt, Finished, LaneProgress, MonotonicMs, Pushed, Ticket};
-use super::budget::MemoryBudget;
+use super::attempt::{
+    Attempt, Finished, LaneIndex, LaneProgress, MonotonicMs, Next, Pushed, Ticket,
+};
+use super::budget::{Holder, MemoryBudget};
 use super::clock::{Clock, unix_us};
 use super::health::{DisabledBy, Health};
 use super::inbox::Inbox;
 use super::report::Report;
-use super::state::Lanes;
+use super::spool_room::SpoolRoom;
+use super::state::{Lanes, Why, count_run};
 use crate::change::TableName;
 use crate::delivery::client::Client;
 use crate::delivery::outcome::{Answer, Outcome, outcome};
 use crate::delivery::request::Webhook;
-use crate::event::{EndpointIndex, Event, Fate};
+use crate::event::{EndpointIndex, Event};
 use crate::lsn::Lsn;
-use crate::progress::tracker::{LanePlace, Tracker};
-use crate::store::{EndpointState, RetryingEvent, StoreCallError, StoreHandle};
+use crate::progress::tracker::{Advance, LanePlace, Tracker};
+use crate::store::{EndpointState, RetryingEvent, StoreCallError, StoreHandle, WaitingRun};
 use crate::telemetry::metrics::{EventCounters, Metrics, OfAttempt};
 use crate::telemetry::view::View;
 use retried::Retried;
+use spool::Spooling;
 
 mod retried;
 mod settle;
+mod spool;
 mod tell;
 
 /// What a person asked for.
@@ -59,6 +64,7 @@ pub struct Shared {
     pub slot: Arc<str>,
     pub tracker: Arc<Tracker>,
     pub budget: Arc<MemoryBudget>,
+    pub spool: Arc<SpoolRoom>,
     pub store: StoreHandle,
     pub metrics: Arc<Metrics>,
     pub view: Arc<View>,
@@ -74,6 +80,7 @@ pub struct Endpoint {
     pub park_statuses: Vec<u16>,
     pub lanes: Lanes,
     pub inbox: Arc<Inbox>,
+    pub holder: Arc<Holder>,
     pub client: Client,
     pub shared: Shared,
 }
@@ -87,6 +94,12 @@ enum Done {
     Parked {
         ticket: Ticket,
         stored: Result<(), StoreCallError>,
+    },
+    /// Waiting events were appended to the spool, as runs of these sequences.
+    Written(Result<Vec<i64>, StoreCallError>),
+    Read {
+        lane: LaneIndex,
+        runs: Result<Vec<WaitingRun>, StoreCallError>,
     },
     RetriedRead(Result<Vec<RetryingEvent>, StoreCallError>),
     /// So many of the dead letters that were sent again are gone from the store.
@@ -103,6 +116,8 @@ enum Happened {
     Command(Option<Command>),
     Arrived,
     Done(Option<Done>),
+    /// Reading waits for memory of which this endpoint holds most.
+    Pressed,
     Time,
 }
 
@@ -120,6 +135,7 @@ impl Endpoint {
             waiting_bytes: 0,
             view_due: 0,
             shows_nothing: true,
+            spooling: Spooling::default(),
             retried: Retried::default(),
             running: FuturesUnordered::new(),
             arrived: Vec::new(),
@@ -134,11 +150,13 @@ struct Task {
     endpoint: Endpoint,
     counters: HashMap<Arc<TableName>, EventCounters>,
     report: Report,
+    /// In memory alone: not settled yet.
     waiting_events: u64,
     waiting_bytes: u64,
     view_due: MonotonicMs,
     /// The view says that nothing waits.
     shows_nothing: bool,
+    spooling: Spooling,
     retried: Retried,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     arrived: Vec<Event>,
@@ -155,6 +173,7 @@ impl Task {
         loop {
             self.read_retried();
             self.send();
+            self.spool();
             let happened = self.wait(&mut commands, &stop).await;
             match happened {
                 Happened::Stop => break,
@@ -166,9 +185,10 @@ impl Task {
                         self.done(done)?;
                     }
                 }
+                Happened::Pressed => self.move_to_disk(Why::Pressure),
                 Happened::Time => {}
             }
-            self.show_waiting();
+            self.tick();
         }
         self.drain().await
     }
@@ -183,7 +203,8 @@ impl Task {
         let now = self.endpoint.shared.clock.now();
         let wake = self.endpoint.lanes.wake_at(now);
         let view = (self.waiting_events > 0).then_some(self.view_due.max(now + 1));
-        let wake = wake.into_iter().chain(view).min();
+        let spool = self.spooling.again_at.map(|at| at.max(now + 1));
+        let wake = wake.into_iter().chain(view).chain(spool).min();
         let wake = wake.map(|at| self.endpoint.shared.clock.instant(at));
         tokio::select! {
             biased;
@@ -191,14 +212,18 @@ impl Task {
             Some(command) = commands.recv() => Happened::Command(Some(command)),
             () = self.endpoint.inbox.take(&mut self.arrived) => Happened::Arrived,
             done = self.running.next(), if !self.running.is_empty() => Happened::Done(done),
+            () = self.endpoint.holder.pressed.notified() => Happened::Pressed,
             () = sleep_until(wake), if wake.is_some() => Happened::Time,
         }
     }
 
-    /// Waits for what is in flight, starting nothing new.
+    /// Waits for what is in flight, starting nothing new. What is in memory goes to disk
+    /// meanwhile, so that the next start has nothing to read again.
     async fn drain(mut self) -> Result<(), StoreCallError> {
+        self.write_all();
         while let Some(done) = self.running.next().await {
             self.done(done)?;
+            self.write_all();
         }
         Ok(())
     }
@@ -209,6 +234,8 @@ impl Task {
             Command::Enable => {
                 info!(endpoint = %self.endpoint.name, "endpoint enabled");
                 self.endpoint.lanes.enable();
+                let tracker = &self.endpoint.shared.tracker;
+                tracker.misses_no_more(self.endpoint.index);
                 self.show_health();
             }
         }
@@ -217,11 +244,10 @@ impl Task {
     fn take_in(&mut self) {
         let now = self.endpoint.shared.clock.now();
         let mut repeats: Vec<(Lsn, u64)> = Vec::new();
-        let mut freed = 0;
         let mut arrived = std::mem::take(&mut self.arrived);
         for event in arrived.drain(..) {
             let counters = counters(&mut self.counters, &self.endpoint, &event.table);
-            let bytes = event.memory_bytes() as u64;
+            let bytes = event.body.len() as u64;
             let lsn = event.position.lsn;
             match self.endpoint.lanes.push(event, now) {
                 Pushed::Queued => {
@@ -232,33 +258,35 @@ impl Task {
                 }
                 Pushed::Repeat => {
                     counters.repeated.inc();
-                    freed += bytes;
                     count_run(&mut repeats, lsn);
+                }
+                Pushed::Missed => {
+                    counters.missed.inc();
+                    let endpoint = &self.endpoint;
+                    endpoint.shared.tracker.missed(endpoint.index, lsn, 1);
                 }
             }
         }
         self.arrived = arrived;
         if !repeats.is_empty() {
-            self.endpoint.shared.tracker.settled(repeats, []);
-            self.endpoint.shared.budget.give_back(freed);
+            self.endpoint.shared.tracker.advance(Advance {
+                settled: repeats,
+                ..Advance::default()
+            });
         }
     }
 
     /// Starts every attempt that may be made now.
     fn send(&mut self) {
         let now = self.endpoint.shared.clock.now();
-        while let Some(attempt) = self.endpoint.lanes.next(now) {
-            // Sent again by a person it is delivered, whatever its rule said.
-            let unwanted = attempt
-                .events
-                .first()
-                .is_some_and(|event| event.fate == Fate::DeadLetter);
-            if unwanted {
-                if let Some(park) = self.endpoint.lanes.not_attempted(attempt.ticket) {
+        while let Some(next) = self.endpoint.lanes.next(now) {
+            let attempt = match next {
+                Next::Attempt(attempt) => attempt,
+                Next::Park(park) => {
                     self.park(park, None);
+                    continue;
                 }
-                continue;
-            }
+            };
             let client = self.endpoint.client.clone();
             let batched = self.endpoint.batched;
             self.running.push(Box::pin(async move {
@@ -285,6 +313,8 @@ impl Task {
                 let settled = self.endpoint.lanes.parked(ticket, now);
                 self.parked(settled);
             }
+            Done::Written(sequences) => self.written(sequences)?,
+            Done::Read { lane, runs } => self.read_back(lane, runs?),
             Done::RetriedRead(events) => self.retried_read(events?),
             Done::RetriedRemoved { count, stored } => {
                 stored?;
@@ -370,13 +400,6 @@ fn counters<'a>(
 ) -> &'a EventCounters {
     all.entry(Arc::clone(table))
         .or_insert_with(|| EventCounters::new(&endpoint.shared.metrics, table, &endpoint.name))
-}
-
-fn count_run(runs: &mut Vec<(Lsn, u64)>, lsn: Lsn) {
-    match runs.last_mut() {
-        Some((last, count)) if *last == lsn => *count += 1,
-        _ => runs.push((lsn, 1)),
-    }
 }
 
 fn place(endpoint: &Endpoint, progress: &LaneProgress) -> LanePlace {

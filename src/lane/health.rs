@@ -90,16 +90,6 @@ impl Health {
         }
     }
 
-    /// The attempt was not made after all.
-    pub(super) fn not_sent(&mut self, lane: usize) {
-        if let Health::Unreachable { probe, .. } = self
-            && *probe == Probe::By(lane)
-        {
-            // It was due, so another lane may probe at once.
-            *probe = Probe::At(MonotonicMs::MIN);
-        }
-    }
-
     /// A lane's attempt has ended.
     pub(super) fn finished(
         &mut self,

@@ -8,6 +8,7 @@ pub mod state;
 
 pub mod clock;
 pub mod budget;
+pub mod spool_room;
 pub mod inbox;
 pub mod report;
 pub mod endpoint;

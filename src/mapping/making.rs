@@ -17,7 +17,7 @@ use super::report::{Mapped, Matched, ParkedEvent, RuleFailure, Seen};
 use super::row::{Cells, RowView};
 use super::rule::{Rule, WhenError};
 use crate::change::Change;
-use crate::event::{Event, EventId, Fate, Keys, Position};
+use crate::event::{Event, EventId, Fate, Keys, Position, Room};
 
 /// A body larger than this is not copied out of its buffer: it takes it along.
 const SCRATCH_BYTES_MAX: usize = 1 << 20;
@@ -225,6 +225,7 @@ impl<'m> Making<'m> {
                 fate: Fate::Deliver,
                 commit_time_us: self.change.transaction.commit_time_us,
                 body: body.clone(),
+                room: Room::default(),
             };
             self.around.scratch.planned.push(Planned {
                 event,

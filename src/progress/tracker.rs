@@ -24,6 +24,41 @@ pub struct LanePlace {
     pub first_attempt_unix_ms: Option<i64>,
 }
 
+/// How much of what a lane has on disk is settled: all before `sequence`, and of that
+/// run `settled` entries from its front.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskPlace {
+    pub endpoint: EndpointIndex,
+    pub lane: Arc<str>,
+    pub sequence: i64,
+    pub settled: u32,
+    pub entries_left: u32,
+    pub events_left: u32,
+    /// Of their bodies.
+    pub bytes_left: u64,
+    pub attempts: u32,
+    pub first_attempt_unix_ms: Option<i64>,
+}
+
+/// Events that a disabled endpoint never gets, since it was disabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    pub endpoint: EndpointIndex,
+    /// Commit LSN of the first, and of the last.
+    pub from: Lsn,
+    pub to: Lsn,
+    pub events: u64,
+}
+
+/// Events were settled, or lanes moved.
+#[derive(Clone, Debug, Default)]
+pub struct Advance {
+    /// In runs of (commit LSN, count).
+    pub settled: Vec<(Lsn, u64)>,
+    pub places: Vec<LanePlace>,
+    pub on_disk: Vec<DiskPlace>,
+}
+
 /// A transaction that was read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadTransaction {
@@ -39,13 +74,18 @@ pub struct Unsaved {
     /// Higher than the one taken before, if any.
     pub checkpoint: Option<Lsn>,
     pub places: Vec<LanePlace>,
+    pub on_disk: Vec<DiskPlace>,
+    pub missed: Vec<Missed>,
     /// In the order of commit LSNs, none above the checkpoint.
     pub transactions: Vec<ReadTransaction>,
 }
 
 impl Unsaved {
     pub fn is_empty(&self) -> bool {
-        self.checkpoint.is_none() && self.places.is_empty()
+        self.checkpoint.is_none()
+            && self.places.is_empty()
+            && self.on_disk.is_empty()
+            && self.missed.is_empty()
     }
 }
 
@@ -61,6 +101,9 @@ struct Inner {
     /// The checkpoint that was taken last.
     taken: Lsn,
     places: HashMap<(EndpointIndex, Arc<str>), LanePlace>,
+    on_disk: HashMap<(EndpointIndex, Arc<str>), DiskPlace>,
+    missed: HashMap<EndpointIndex, Missed>,
+    missed_since: Vec<EndpointIndex>,
     read: std::collections::VecDeque<ReadTransaction>,
 }
 
@@ -71,6 +114,9 @@ impl Tracker {
                 ledger: Ledger::new(checkpoint),
                 taken: checkpoint,
                 places: HashMap::new(),
+                on_disk: HashMap::new(),
+                missed: HashMap::new(),
+                missed_since: Vec::new(),
                 read: std::collections::VecDeque::new(),
             }),
         }
@@ -105,19 +151,44 @@ impl Tracker {
         self.lock().ledger.idle(wal_end);
     }
 
-    /// Events were settled, in runs of (commit LSN, count), and so their lanes moved.
-    pub fn settled(
-        &self,
-        runs: impl IntoIterator<Item = (Lsn, u64)>,
-        places: impl IntoIterator<Item = LanePlace>,
-    ) {
+    pub fn advance(&self, advance: Advance) {
         let mut inner = self.lock();
-        for (commit_lsn, events) in runs {
+        for (commit_lsn, events) in advance.settled {
             inner.ledger.settled(commit_lsn, events);
         }
-        for place in places {
+        for place in advance.places {
             let key = (place.endpoint, Arc::clone(&place.lane));
             inner.places.insert(key, place);
+        }
+        for place in advance.on_disk {
+            let key = (place.endpoint, Arc::clone(&place.lane));
+            inner.on_disk.insert(key, place);
+        }
+    }
+
+    /// `events` events of the transaction at `commit_lsn` are not for this endpoint any
+    /// more: they are settled, and on record with the next checkpoint.
+    pub fn missed(&self, endpoint: EndpointIndex, commit_lsn: Lsn, events: u64) {
+        let mut inner = self.lock();
+        inner.ledger.settled(commit_lsn, events);
+        let missed = inner.missed.entry(endpoint).or_insert(Missed {
+            endpoint,
+            from: commit_lsn,
+            to: commit_lsn,
+            events: 0,
+        });
+        missed.to = missed.to.max(commit_lsn);
+        missed.events += events;
+        if !inner.missed_since.contains(&endpoint) {
+            inner.missed_since.push(endpoint);
+        }
+    }
+
+    /// The endpoint gets its events again: what it misses later is another gap.
+    pub fn misses_no_more(&self, endpoint: EndpointIndex) {
+        let mut inner = self.lock();
+        if !inner.missed_since.contains(&endpoint) {
+            inner.missed.remove(&endpoint);
         }
     }
 
@@ -134,7 +205,10 @@ impl Tracker {
     /// of keepalives.
     pub fn only_idle(&self) -> bool {
         let inner = self.lock();
-        inner.places.is_empty() && inner.read.is_empty()
+        inner.places.is_empty()
+            && inner.on_disk.is_empty()
+            && inner.missed_since.is_empty()
+            && inner.read.is_empty()
     }
 
     /// Takes what has changed since the last call.
@@ -143,12 +217,18 @@ impl Tracker {
         let confirmable = inner.ledger.confirmable();
         let checkpoint = (confirmable > inner.taken).then_some(confirmable);
         inner.taken = confirmable;
+        let missed = std::mem::take(&mut inner.missed_since);
         let below = inner
             .read
             .partition_point(|transaction| transaction.commit_lsn < confirmable);
         Unsaved {
             checkpoint,
             places: inner.places.drain().map(|(_, place)| place).collect(),
+            on_disk: inner.on_disk.drain().map(|(_, place)| place).collect(),
+            missed: missed
+                .iter()
+                .filter_map(|endpoint| inner.missed.get(endpoint).copied())
+                .collect(),
             transactions: inner.read.drain(..below).collect(),
         }
     }
@@ -175,17 +255,53 @@ mod tests {
         tracker.commit(Lsn(commit_lsn + 8), transaction).unwrap();
     }
 
+    fn settle(tracker: &Tracker, commit_lsn: u64, place: Option<LanePlace>) {
+        tracker.advance(Advance {
+            settled: vec![(Lsn(commit_lsn), 1)],
+            places: place.into_iter().collect(),
+            ..Advance::default()
+        });
+    }
+
+    #[test]
+    fn what_is_missed_is_one_gap_until_the_endpoint_gets_its_events_again() {
+        let tracker = Tracker::new(Lsn::ZERO);
+        let endpoint = EndpointIndex(3);
+        let missed = |from, to, events| {
+            let (from, to) = (Lsn(from), Lsn(to));
+            vec![Missed {
+                endpoint,
+                from,
+                to,
+                events,
+            }]
+        };
+        for commit in [100, 200, 300] {
+            read(&tracker, commit, 2);
+        }
+        tracker.missed(endpoint, Lsn(100), 2);
+        assert_eq!(tracker.take_unsaved().missed, missed(100, 100, 2));
+        tracker.missed(endpoint, Lsn(200), 2);
+        let unsaved = tracker.take_unsaved();
+        assert_eq!(unsaved.missed, missed(100, 200, 4));
+        assert_eq!(unsaved.checkpoint, Some(Lsn(208)));
+        assert!(tracker.take_unsaved().is_empty());
+        tracker.misses_no_more(endpoint);
+        tracker.missed(endpoint, Lsn(300), 2);
+        assert_eq!(tracker.take_unsaved().missed, missed(300, 300, 2));
+    }
+
     #[test]
     fn the_journal_holds_no_transaction_above_its_checkpoint() {
         let tracker = Tracker::new(Lsn::ZERO);
         read(&tracker, 100, 1);
         read(&tracker, 200, 1);
         assert!(tracker.take_unsaved().is_empty());
-        tracker.settled([(Lsn(100), 1)], []);
+        settle(&tracker, 100, None);
         let unsaved = tracker.take_unsaved();
         assert_eq!(unsaved.checkpoint, Some(Lsn(108)));
         assert_eq!(unsaved.transactions.len(), 1);
-        tracker.settled([(Lsn(200), 1)], []);
+        settle(&tracker, 200, None);
         assert_eq!(tracker.take_unsaved().transactions.len(), 1);
         assert!(tracker.take_unsaved().is_empty());
     }
@@ -205,8 +321,8 @@ mod tests {
             attempts: 0,
             first_attempt_unix_ms: None,
         };
-        tracker.settled([(Lsn(100), 1)], [place(1)]);
-        tracker.settled([(Lsn(100), 1)], [place(2)]);
+        settle(&tracker, 100, Some(place(1)));
+        settle(&tracker, 100, Some(place(2)));
         assert_eq!(tracker.take_unsaved().places, [place(2)]);
     }
 

@@ -97,6 +97,11 @@ impl StoreError {
         }
     }
 
+    /// It was rolled back, and the same may be tried again in a while.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, StoreError::DiskFull { .. } | StoreError::Busy { .. })
+    }
+
     /// A restart changes nothing: a person must mend it (exit code 69).
     pub fn needs_person(&self) -> bool {
         match self {

@@ -1,7 +1,7 @@
 //! One commit of progress: everything that became true since the last one.
 //!
 //! ```text
-//! rules, positions, dead letters, waiting runs, gaps, journal, checkpoint
+//! positions, dead letters, waiting runs, gaps, journal, checkpoint
 //!      `- all in one transaction, fsynced; only then may Postgres be told
 //! ```
 
@@ -27,8 +27,6 @@ pub struct Progress {
     pub positions: Vec<LanePosition>,
     /// Transactions since the last commit, lowest commit LSN first.
     pub journal: Vec<JournalEntry>,
-    /// Hashes of the rules of tables, by name, that changed.
-    pub rules: Vec<(String, u64)>,
     /// Events that `positions` or `runs` pass.
     pub dead: Vec<NewDeadLetter>,
     /// Waiting events that were settled.
@@ -51,6 +49,7 @@ impl Store {
     }
 
     /// [`commit`](Store::commit) of dead letters and the positions that pass them.
+    #[cfg(test)]
     pub fn park(
         &mut self,
         slot: &str,
@@ -63,18 +62,25 @@ impl Store {
             ..Progress::of(slot)
         })
     }
+
+    /// The rules have changed, so the number of a change's events that a lane has passed
+    /// means nothing any more: lanes that stand inside a change stand before it.
+    pub fn rules_changed(&mut self, slot: &str, rules: &str, hash: u64) -> Result<(), StoreError> {
+        self.write("write the rules' hash", |connection| {
+            let slot = slot_id(connection, slot)?;
+            connection.execute("UPDATE lane_position SET n = 0 WHERE slot = ?1", [slot])?;
+            connection.execute(
+                "INSERT INTO table_rules (slot, table_name, hash) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET hash = excluded.hash",
+                params![slot, rules, hash.cast_signed()],
+            )?;
+            Ok(())
+        })
+    }
 }
 
 fn apply(connection: &Connection, progress: &Progress) -> Result<(), Fault> {
     let slot = slot_id(connection, &progress.slot)?;
-    for (table, hash) in &progress.rules {
-        connection
-            .prepare_cached(
-                "INSERT INTO table_rules (slot, table_name, hash) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET hash = excluded.hash",
-            )?
-            .execute(params![slot, table, hash.cast_signed()])?;
-    }
     for position in &progress.positions {
         upsert_position(connection, slot, position)?;
     }
@@ -94,6 +100,8 @@ fn apply(connection: &Connection, progress: &Progress) -> Result<(), Fault> {
     Ok(())
 }
 
+/// A lane does not go back: what the checkpoint knows of it may be older than what was
+/// written to the spool meanwhile.
 pub(super) fn upsert_position(
     connection: &Connection,
     slot: i64,
@@ -106,7 +114,8 @@ pub(super) fn upsert_position(
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT DO UPDATE SET lsn = excluded.lsn, ordinal = excluded.ordinal,
                n = excluded.n, first_attempt_at_ms = excluded.first_attempt_at_ms,
-               attempts = excluded.attempts",
+               attempts = excluded.attempts
+             WHERE (excluded.lsn, excluded.ordinal, excluded.n) >= (lsn, ordinal, n)",
         )?
         .execute(params![
             slot,

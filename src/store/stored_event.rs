@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::change::{Operation, TableName};
-use crate::event::{EndpointIndex, Event, EventId, Fate, Keys, Position};
+use crate::event::{EndpointIndex, Event, EventId, Fate, Keys, Position, Room};
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredEvent {
@@ -18,6 +18,8 @@ pub struct StoredEvent {
     pub position: Position,
     pub last_of_change: bool,
     pub keys: Keys,
+    /// Of a dead letter: to be delivered, if a person sends it again.
+    pub fate: Fate,
     /// Microseconds since 2000-01-01 UTC.
     pub commit_time_us: i64,
     pub body: Bytes,
@@ -47,6 +49,7 @@ impl StoredEvent {
             position: event.position,
             last_of_change: event.last_of_change,
             keys: event.keys,
+            fate: event.fate,
             commit_time_us: event.commit_time_us,
             body: event.body.clone(),
         }
@@ -62,9 +65,10 @@ impl StoredEvent {
             position: self.position,
             last_of_change: self.last_of_change,
             keys: self.keys,
-            fate: Fate::Deliver,
+            fate: self.fate,
             commit_time_us: self.commit_time_us,
             body: self.body,
+            room: Room::default(),
         }
     }
 }

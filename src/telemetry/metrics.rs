@@ -70,10 +70,14 @@ pub struct Metrics {
     pub events_made: Family<OfTableAndEndpoint, Counter>,
     pub events_repeated: Family<OfTableAndEndpoint, Counter>,
     pub events_retried: Family<OfTableAndEndpoint, Counter>,
+    pub events_missed: Family<OfTableAndEndpoint, Counter>,
     pub events_delivered: Family<OfTableAndEndpoint, Counter>,
     pub events_dead: Family<OfTableAndEndpoint, Counter>,
     pub events_waiting: Family<OfTableAndEndpoint, Gauge>,
     pub events_waiting_at_start: Family<OfTableAndEndpoint, Gauge>,
+    pub spool_events: Family<OfTableAndEndpoint, Gauge>,
+    pub spool_bytes: Gauge<i64, AtomicI64>,
+    pub spool_bytes_max: Gauge<i64, AtomicI64>,
     pub dead_letters: Family<OfTableAndEndpoint, Gauge>,
     pub attempts: Family<OfAttempt, Counter>,
     pub delivery_seconds: DeliveryHistogram,
@@ -158,6 +162,11 @@ impl Metrics {
                 "events_retried",
                 "Dead letters that a person sent again"
             ),
+            events_missed: registered!(
+                Family::default(),
+                "events_missed",
+                "Events not made because the endpoint is disabled for filling the spool"
+            ),
             events_delivered: registered!(
                 Family::default(),
                 "events_delivered",
@@ -177,6 +186,21 @@ impl Metrics {
                 Family::default(),
                 "events_waiting_at_start",
                 "Events that waited when the daemon started"
+            ),
+            spool_events: registered!(
+                Family::default(),
+                "spool_events",
+                "Events that wait on disk"
+            ),
+            spool_bytes: registered!(
+                Gauge::default(),
+                "spool_bytes",
+                "Bytes that events on disk and dead letters take, of walhook_spool_bytes_max"
+            ),
+            spool_bytes_max: registered!(
+                Gauge::default(),
+                "spool_bytes_max",
+                "spool.max_bytes, or less where the disk has less"
             ),
             dead_letters: registered!(
                 Family::default(),
@@ -277,6 +301,7 @@ pub struct EventCounters {
     pub made: Counter,
     pub repeated: Counter,
     pub retried: Counter,
+    pub missed: Counter,
     pub delivered: Counter,
     pub dead: Counter,
     pub waiting: Gauge,
@@ -292,6 +317,7 @@ impl EventCounters {
             made: metrics.events_made.get_or_create(&of).clone(),
             repeated: metrics.events_repeated.get_or_create(&of).clone(),
             retried: metrics.events_retried.get_or_create(&of).clone(),
+            missed: metrics.events_missed.get_or_create(&of).clone(),
             delivered: metrics.events_delivered.get_or_create(&of).clone(),
             dead: metrics.events_dead.get_or_create(&of).clone(),
             waiting: metrics.events_waiting.get_or_create(&of).clone(),

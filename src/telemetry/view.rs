@@ -44,6 +44,16 @@ pub struct EndpointView {
     pub oldest_commit_time_us: Option<i64>,
 }
 
+/// How full the spool is, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpoolShown {
+    pub used: u64,
+    pub limit: u64,
+    /// The endpoint that has most waiting in it.
+    pub most: Option<Arc<str>>,
+    pub is_full: bool,
+}
+
 /// A copy of all that is shown.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -56,6 +66,7 @@ pub struct Shown {
     /// End of the server's WAL, as far as it has told.
     pub wal_end: Lsn,
     pub retained_bytes: Option<u64>,
+    pub spool: SpoolShown,
     /// What a person should know of: a sentence each.
     pub warnings: Vec<String>,
 }
@@ -77,6 +88,7 @@ impl View {
                 checkpoint: Lsn::ZERO,
                 wal_end: Lsn::ZERO,
                 retained_bytes: None,
+                spool: SpoolShown::default(),
                 warnings: Vec::new(),
             }),
         }

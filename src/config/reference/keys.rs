@@ -35,7 +35,7 @@ pub(super) const ROOT: &[Key] = &[
     key(
         "spool",
         Shape::Mapping(SPOOL),
-        "What waits on disk for endpoints that are slow or down. Read and checked, and not used by this version.",
+        "What waits on disk for endpoints that are slow or down.",
     ),
     key("memory", Shape::Mapping(MEMORY), "What waits in memory."),
     key("admin", Shape::Mapping(ADMIN), "The port with /healthz, /readyz and /metrics. It only reads."),
@@ -71,7 +71,7 @@ pub(super) const SOURCE: &[Key] = &[
 ];
 
 pub(super) const SPOOL: &[Key] = &[
-    key("max_bytes", Shape::Size, "Of waiting events and dead letters; 64KiB to 1PiB.").default("10GiB"),
+    key("max_bytes", Shape::Size, "Of waiting events and dead letters, or four fifths of what the disk has free, if that is less; 64KiB to 1PiB.").default("10GiB"),
     key(
         "full",
         Shape::OneOf(&["stop", "disable"]),

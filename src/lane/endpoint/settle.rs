@@ -3,12 +3,13 @@
 
 use tracing::warn;
 
-use super::{Done, Task, count_run, counters, place};
+use super::spool::{disk_place, run_progress};
+use super::{Done, Task, counters, place};
 use crate::delivery::outcome::{Answer, Outcome};
 use crate::event::EventId;
-use crate::lane::attempt::{Park, ParkReason, Settled, Ticket};
+use crate::lane::attempt::{HeadProgress, Park, ParkReason, Progress, Settled, Ticket};
 use crate::lane::clock::{since_commit, unix_us};
-use crate::lsn::Lsn;
+use crate::progress::tracker::Advance;
 use crate::store::{
     DeadReason, DisabledBy, EndpointState, LanePosition, NewDeadLetter, StoredEvent, Verdict,
 };
@@ -42,7 +43,7 @@ impl Task {
                 Done::RetriedRemoved { count, stored }
             }));
         } else {
-            self.settle(&settled);
+            self.settle(settled.progress);
         }
     }
 
@@ -56,39 +57,36 @@ impl Task {
         if settled.retried {
             self.retried.waiting = self.retried.waiting.saturating_sub(settled.events.len());
         } else {
-            self.settle(&settled);
+            self.settle(settled.progress);
         }
     }
 
-    /// Tells the tracker, and gives the memory back.
-    pub(super) fn settle(&mut self, settled: &Settled) {
-        let mut runs: Vec<(Lsn, u64)> = Vec::new();
-        let mut bytes = 0;
-        for event in &settled.events {
-            count_run(&mut runs, event.position.lsn);
-            bytes += event.memory_bytes() as u64;
-        }
-        self.waiting_events = self
-            .waiting_events
-            .saturating_sub(settled.events.len() as u64);
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes);
+    /// Tells the tracker what is settled and where the lanes are.
+    pub(super) fn settle(&mut self, progress: Progress) {
+        let count: u64 = progress.settled.iter().map(|(_, count)| count).sum();
+        self.waiting_events = self.waiting_events.saturating_sub(count);
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(progress.settled_bytes);
         let endpoint = &self.endpoint;
-        let places = settled
-            .positions
-            .iter()
-            .map(|progress| place(endpoint, progress));
-        endpoint.shared.tracker.settled(runs, places);
-        endpoint.shared.budget.give_back(bytes);
+        let places = progress.positions.iter().map(|at| place(endpoint, at));
+        let on_disk = progress.on_disk.iter().map(|at| disk_place(endpoint, at));
+        endpoint.shared.tracker.advance(Advance {
+            settled: progress.settled,
+            places: places.collect(),
+            on_disk: on_disk.collect(),
+        });
     }
 
     /// How often a head failed, and since when, goes into the next checkpoint, so
     /// that `retry.for` survives a restart.
     pub(super) fn remember_failing(&self, ticket: Ticket) {
         let endpoint = &self.endpoint;
-        if let Some(progress) = endpoint.lanes.failing_at(ticket) {
-            let place = place(endpoint, &progress);
-            endpoint.shared.tracker.settled([], [place]);
+        let mut advance = Advance::default();
+        match endpoint.lanes.failing_at(ticket) {
+            None => return,
+            Some(HeadProgress::Memory(at)) => advance.places.push(place(endpoint, &at)),
+            Some(HeadProgress::Disk(at)) => advance.on_disk.push(disk_place(endpoint, &at)),
         }
+        endpoint.shared.tracker.advance(advance);
     }
 
     pub(super) fn park(&mut self, park: Park, last: Option<(&Outcome, &Answer)>) {
@@ -140,16 +138,12 @@ impl Task {
             }));
             return;
         }
-        let lane = park
-            .positions
-            .first()
-            .map(|progress| progress.lane.to_string());
         let dead: Vec<NewDeadLetter> = park
             .events
             .iter()
             .map(|event| NewDeadLetter {
                 endpoint: name.to_string(),
-                lane: lane.clone().unwrap_or_default(),
+                lane: park.lane.to_string(),
                 event: StoredEvent::of(event),
                 verdict: verdict.clone(),
             })
@@ -165,10 +159,18 @@ impl Task {
                 attempts: 0,
             })
             .collect();
+        let runs = park
+            .on_disk
+            .iter()
+            .map(|at| run_progress(&self.endpoint, at));
+        let progress = crate::store::Progress {
+            dead,
+            positions,
+            runs: runs.collect(),
+            ..crate::store::Progress::of(&*slot)
+        };
         self.running.push(Box::pin(async move {
-            let stored = store
-                .call(move |store| store.park(&slot, dead, positions))
-                .await;
+            let stored = store.call(move |store| store.commit(&progress)).await;
             Done::Parked { ticket, stored }
         }));
     }

@@ -9,6 +9,7 @@ use crate::delivery::outcome::Outcome;
 use crate::lane::attempt::MonotonicMs;
 use crate::lane::health::Health;
 use crate::lane::report::Line;
+use crate::lane::state::Why;
 use crate::telemetry::metrics::OfEndpoint;
 use crate::telemetry::view::EndpointHealth;
 
@@ -93,12 +94,15 @@ impl Task {
         });
     }
 
-    pub(super) fn show_waiting(&mut self) {
+    /// What is done now and then: events that are too long in memory go to disk, and the
+    /// view of what waits is brought up to date.
+    pub(super) fn tick(&mut self) {
         let now = self.endpoint.shared.clock.now();
         // That nothing waits any more is shown at once: no timer follows it.
         if now < self.view_due && (self.waiting_events > 0 || self.shows_nothing) {
             return;
         }
+        self.move_to_disk(Why::Age);
         self.shows_nothing = self.waiting_events == 0;
         self.view_due = now + VIEW_EVERY_MS;
         let oldest = self.endpoint.lanes.oldest_commit_time_us();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rusqlite::{Row, params};
 
 use crate::change::TableName;
-use crate::event::{EventId, Position};
+use crate::event::{EventId, Fate, Position};
 use crate::store::connection::{Store, find_slot};
 use crate::store::error::{Fault, StoreError};
 use crate::store::slot::position_at;
@@ -103,6 +103,7 @@ fn retrying_event(row: &Row<'_>) -> rusqlite::Result<Option<RetryingEvent>> {
             position,
             last_of_change: row.get(11)?,
             keys,
+            fate: Fate::Deliver,
             commit_time_us: row.get(13)?,
             body: Bytes::from(row.get::<_, Vec<u8>>(14)?),
         },

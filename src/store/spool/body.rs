@@ -7,7 +7,7 @@
 //!                            type (length 4, text) unless it is that of the event before,
 //!                            body (length 4, bytes)
 //! flags  = bit 0 marker, bit 1 last of change, bits 2-3 number of key hashes,
-//!          bits 4-5 operation, bit 6 type as before
+//!          bits 4-5 operation, bit 6 type as before, bit 7 to be a dead letter
 //! ```
 //!
 //! Numbers are big-endian. The table is in the run's row, not here.
@@ -18,7 +18,7 @@ use bytes::{Buf, Bytes};
 
 use super::run::{Entry, Marker};
 use crate::change::{Operation, TableName};
-use crate::event::{EventId, Keys, Position};
+use crate::event::{EventId, Fate, Keys, Position};
 use crate::lsn::Lsn;
 use crate::store::stored_event::{StoredEvent, keys_to_bytes};
 
@@ -28,6 +28,7 @@ const LAST_OF_CHANGE: u8 = 1 << 1;
 const KEYS_SHIFT: u8 = 2;
 const OPERATION_SHIFT: u8 = 4;
 const SAME_TYPE: u8 = 1 << 6;
+const DEAD_LETTER: u8 = 1 << 7;
 
 pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
     let bytes: u64 = entries.iter().map(|entry| entry.bytes() + 96).sum();
@@ -66,7 +67,11 @@ fn put_event(blob: &mut Vec<u8>, event: &StoredEvent, type_before: Option<&str>)
     let flags = last_flag(event.last_of_change)
         | key_count << KEYS_SHIFT
         | operation << OPERATION_SHIFT
-        | if same_type { SAME_TYPE } else { 0 };
+        | if same_type { SAME_TYPE } else { 0 }
+        | match event.fate {
+            Fate::Deliver => 0,
+            Fate::DeadLetter => DEAD_LETTER,
+        };
     put_head(blob, flags, event.id, event.position);
     blob.extend(event.commit_time_us.to_be_bytes());
     blob.extend(keys);
@@ -142,6 +147,11 @@ pub(super) fn decode(mut blob: Bytes, table: &Arc<TableName>) -> Option<Vec<Entr
             position,
             last_of_change,
             keys,
+            fate: if flags & DEAD_LETTER != 0 {
+                Fate::DeadLetter
+            } else {
+                Fate::Deliver
+            },
             commit_time_us,
             body: get_sized(&mut blob)?,
         }));
@@ -176,10 +186,10 @@ mod tests {
             any::<u64>().prop_map(Keys::One),
             any::<(u64, u64)>().prop_map(|(old, new)| Keys::Two(old, new)),
         ];
-        let head = any::<([u8; 16], u64, u64, u32, bool, bool)>();
+        let head = any::<([u8; 16], u64, u64, u32, bool, bool, bool)>();
         let rest = (0..4_usize, "a|order.paid|ü", any::<i64>(), any::<Vec<u8>>());
         (head, keys, rest).prop_map(|(head, keys, (operation, event_type, time, body))| {
-            let (id, lsn, ordinal, n, last_of_change, marker) = head;
+            let (id, lsn, ordinal, n, last_of_change, marker, dead) = head;
             let lsn = Lsn(lsn);
             let position = Position { lsn, ordinal, n };
             let id = EventId(id);
@@ -198,6 +208,11 @@ mod tests {
                 position,
                 last_of_change,
                 keys,
+                fate: if dead {
+                    Fate::DeadLetter
+                } else {
+                    Fate::Deliver
+                },
                 commit_time_us: time,
                 body: body.into(),
             })

@@ -1,6 +1,7 @@
 //! Events that wait on disk for their endpoint.
 
 mod body;
+mod relane;
 mod run;
 mod waiting;
 

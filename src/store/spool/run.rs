@@ -13,6 +13,7 @@
 use std::sync::Arc;
 
 use super::super::error::StoreError;
+use super::super::slot::LanePosition;
 use super::super::stored_event::StoredEvent;
 use crate::change::TableName;
 use crate::event::{EventId, Position};
@@ -144,6 +145,8 @@ pub struct RunProgress {
 pub struct WaitingLane {
     pub endpoint: String,
     pub lane: String,
+    /// Of one of its runs.
+    pub table: TableName,
     pub events: u64,
     pub bytes: u64,
     pub last_sequence: i64,
@@ -153,8 +156,14 @@ pub struct WaitingLane {
 
 /// Where events wait. Now the state file; small, so that it can be another place.
 pub trait Spool {
-    /// Durable when it returns; all of the runs or none. Returns their sequences.
-    fn append_runs(&mut self, slot: &str, runs: &[NewRun]) -> Result<Vec<i64>, StoreError>;
+    /// Durable when it returns, with where the lanes stand then; all of it or nothing.
+    /// Returns the sequences of the runs.
+    fn append_runs(
+        &mut self,
+        slot: &str,
+        runs: &[NewRun],
+        positions: &[LanePosition],
+    ) -> Result<Vec<i64>, StoreError>;
 
     /// The lane's runs after a sequence (0 for all) in order, and no further
     /// ones once they are `bytes_max` together.

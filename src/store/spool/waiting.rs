@@ -11,12 +11,21 @@ use crate::change::TableName;
 use crate::event::Position;
 use crate::store::connection::{Store, find_slot, slot_id};
 use crate::store::error::{Fault, StoreError};
-use crate::store::slot::collect;
+use crate::store::progress::upsert_position;
+use crate::store::slot::{LanePosition, collect};
 
 impl Spool for Store {
-    fn append_runs(&mut self, slot: &str, runs: &[NewRun]) -> Result<Vec<i64>, StoreError> {
+    fn append_runs(
+        &mut self,
+        slot: &str,
+        runs: &[NewRun],
+        positions: &[LanePosition],
+    ) -> Result<Vec<i64>, StoreError> {
         self.write("append waiting events", |connection| {
             let slot = slot_id(connection, slot)?;
+            for position in positions {
+                upsert_position(connection, slot, position)?;
+            }
             runs.iter()
                 .filter_map(|run| append(connection, slot, run).transpose())
                 .collect()
@@ -71,7 +80,7 @@ impl Spool for Store {
             collect(
                 connection,
                 "SELECT endpoint, lane, sum(events), sum(bytes), max(sequence),
-                   min(enqueued_at_ms)
+                   min(enqueued_at_ms), min(table_schema), min(table_name)
                  FROM run WHERE slot = ?1 GROUP BY endpoint, lane ORDER BY endpoint, lane",
                 [slot],
                 |row| {
@@ -82,6 +91,7 @@ impl Spool for Store {
                         bytes: row.get::<_, i64>(3)?.cast_unsigned(),
                         last_sequence: row.get(4)?,
                         oldest_enqueued_at_ms: row.get(5)?,
+                        table: TableName::new(row.get::<_, String>(6)?, row.get::<_, String>(7)?),
                     })
                 },
             )
@@ -102,7 +112,11 @@ impl Spool for Store {
 }
 
 /// `None`: nothing in it.
-fn append(connection: &Connection, slot: i64, run: &NewRun) -> Result<Option<i64>, Fault> {
+pub(super) fn append(
+    connection: &Connection,
+    slot: i64,
+    run: &NewRun,
+) -> Result<Option<i64>, Fault> {
     let (Some(first), Some(last)) = (run.entries.first(), run.entries.last()) else {
         return Ok(None);
     };
@@ -201,8 +215,11 @@ pub(in crate::store) fn settle_runs(
         connection
             .prepare_cached(
                 "UPDATE run SET settled = ?5, events = ?6, bytes = ?7,
-                   first_attempt_at_ms = ?8, attempts = ?9
-                 WHERE slot = ?1 AND endpoint = ?2 AND lane = ?3 AND sequence = ?4",
+                   first_attempt_at_ms =
+                     iif(settled = ?5, coalesce(first_attempt_at_ms, ?8), ?8),
+                   attempts = iif(settled = ?5, max(attempts, ?9), ?9)
+                 WHERE slot = ?1 AND endpoint = ?2 AND lane = ?3 AND sequence = ?4
+                   AND settled <= ?5",
             )?
             .execute(params![
                 slot,

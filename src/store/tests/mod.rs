@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{Checkpoint, LanePosition, StateLock, Store, StoreError, StoredEvent};
 use crate::change::{Operation, TableName};
-use crate::event::{EventId, Keys, Position};
+use crate::event::{EventId, Fate, Keys, Position};
 use crate::lsn::Lsn;
 
 const SLOT: &str = "walhook";
@@ -83,6 +83,7 @@ fn event(number: u8, position: Position) -> StoredEvent {
         position,
         last_of_change: true,
         keys: Keys::Two(u64::MAX, 2),
+        fate: Fate::Deliver,
         commit_time_us: -5,
         body: format!("{{\"id\":{number}}}").into(),
     }

@@ -54,10 +54,13 @@ fn all_that_was_committed_is_there_after_a_crash() {
             checkpoint: Some(checkpoint(250)),
             positions: vec![head.clone()],
             journal: vec![entry(240)],
-            rules: vec![("public.orders".into(), u64::MAX)],
             gaps: vec![gap.clone()],
             ..Progress::of(SLOT)
         })
+        .unwrap();
+    place
+        .open()
+        .rules_changed(SLOT, "public.orders", u64::MAX)
         .unwrap();
 
     let mut store = place.open();
@@ -276,11 +279,11 @@ fn a_slot_is_removed_with_all_of_it_and_nothing_of_another() {
                 checkpoint: Some(checkpoint(1)),
                 positions: vec![lane("a", "l", position(2, 0))],
                 journal: vec![entry(1)],
-                rules: vec![("t".into(), 1)],
                 dead: vec![dead_letter()],
                 ..Progress::of(slot)
             })
             .unwrap();
+        store.rules_changed(slot, "t", 1).unwrap();
     }
     let other = store.load("other").unwrap();
     assert!(store.remove_slot(SLOT).unwrap());
@@ -293,4 +296,36 @@ fn a_slot_is_removed_with_all_of_it_and_nothing_of_another() {
 
 fn dead_letter() -> NewDeadLetter {
     super::dead::letter("a", 1, position(1, 1))
+}
+
+#[test]
+fn a_lane_does_not_go_back_but_to_the_beginning_of_a_change_when_rules_change() {
+    let place = Place::new();
+    let mut store = place.open();
+    let at = |lsn, ordinal, n| LanePosition {
+        position: Position {
+            n,
+            ..position(lsn, ordinal)
+        },
+        ..lane("a", "l", position(0, 0))
+    };
+    let mut commit = |lane: LanePosition| {
+        let positions = vec![lane];
+        store
+            .commit(&Progress {
+                positions,
+                ..Progress::of(SLOT)
+            })
+            .unwrap();
+        store.load(SLOT).unwrap().positions[0].position
+    };
+    assert_eq!(commit(at(300, 2, 1)), at(300, 2, 1).position);
+    for older in [at(299, 9, 9), at(300, 1, 5), at(300, 2, 0)] {
+        assert_eq!(commit(older), at(300, 2, 1).position);
+    }
+    assert_eq!(commit(at(300, 2, 2)), at(300, 2, 2).position);
+    store.rules_changed(SLOT, "*", 7).unwrap();
+    let state = store.load(SLOT).unwrap();
+    assert_eq!(state.positions[0].position, at(300, 2, 0).position);
+    assert_eq!(state.rules.get("*"), Some(&7));
 }

@@ -37,7 +37,10 @@ fn runs_are_read_back_in_order_after_a_crash() {
     with_marker.entries.push(Entry::Marker(marker));
     let empty = run("a", "l", 0..0);
     let runs = [run("a", "l", 0..3), empty, run("b", "l", 0..1), with_marker];
-    assert_eq!(place.open().append_runs(SLOT, &runs).unwrap(), [1, 2, 3]);
+    assert_eq!(
+        place.open().append_runs(SLOT, &runs, &[]).unwrap(),
+        [1, 2, 3]
+    );
 
     let mut store = place.open();
     let found = read(&mut store, "a", "l", 0);
@@ -71,7 +74,7 @@ fn a_lane_is_settled_from_its_front() {
         run("a", "m", 0..3),
         run("a", "l", 3..6),
     ];
-    store.append_runs(SLOT, &runs).unwrap();
+    store.append_runs(SLOT, &runs, &[]).unwrap();
     let found = read(&mut store, "a", "l", 0);
 
     store.settle_runs(SLOT, &[found[0].settle(1)]).unwrap();
@@ -111,13 +114,17 @@ fn a_lane_is_settled_from_its_front() {
 fn a_sequence_is_never_used_again() {
     let place = Place::new();
     let mut store = place.open();
-    store.append_runs(SLOT, &[run("a", "l", 0..1)]).unwrap();
+    store
+        .append_runs(SLOT, &[run("a", "l", 0..1)], &[])
+        .unwrap();
     let progress = read(&mut store, "a", "l", 0)[0].settle(1);
     store.settle_runs(SLOT, &[progress]).unwrap();
     drop(store);
     let mut store = place.open();
     assert_eq!(
-        store.append_runs(SLOT, &[run("a", "l", 0..1)]).unwrap(),
+        store
+            .append_runs(SLOT, &[run("a", "l", 0..1)], &[])
+            .unwrap(),
         [2]
     );
 }
@@ -130,7 +137,7 @@ fn an_endpoint_is_dropped_with_all_of_it_and_a_gap_is_recorded() {
         .set_endpoint(SLOT, "a", EndpointState::Enabled, 1)
         .unwrap();
     let runs = [run("a", "l", 2..5), run("b", "l", 0..1)];
-    store.append_runs(SLOT, &runs).unwrap();
+    store.append_runs(SLOT, &runs, &[]).unwrap();
     store
         .park(
             SLOT,
@@ -177,7 +184,7 @@ fn a_drained_spool_gives_its_space_back() {
     if let Entry::Event(event) = &mut large.entries[0] {
         event.body = vec![b'x'; 4 << 20].into();
     }
-    store.append_runs(SLOT, &[large]).unwrap();
+    store.append_runs(SLOT, &[large], &[]).unwrap();
     let progress = read(&mut store, "a", "l", 0)[0].settle(1);
     store.settle_runs(SLOT, &[progress]).unwrap();
     assert!(store.give_back(10).unwrap());

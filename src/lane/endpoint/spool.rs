@@ -1,0 +1,263 @@
+//! Between the lanes and the spool: what goes to disk, and what comes back.
+
+use tracing::{info, warn};
+
+use super::{Done, Endpoint, Task};
+use crate::lane::attempt::{
+    DiskProgress, LaneIndex, LoadedEntry, LoadedRun, MonotonicMs, Write, WriteEntry, WriteRun,
+};
+use crate::lane::clock::unix_us;
+use crate::lane::health::{DisabledBy, Health};
+use crate::lane::spool_room::MayWrite;
+use crate::lane::state::Why;
+use crate::progress::tracker::DiskPlace;
+use crate::store::{
+    EndpointState, Entry, LanePosition, Marker, NewRun, RunProgress, Settled, Spool,
+    StoreCallError, StoredEvent, WaitingRun,
+};
+
+/// When there is no room, on disk or in memory, it is looked for again after so long.
+const NO_ROOM_ON_DISK_MS: MonotonicMs = 500;
+const NO_ROOM_IN_MEMORY_MS: MonotonicMs = 20;
+
+/// How the endpoint's spooling goes.
+#[derive(Debug, Default)]
+pub(super) struct Spooling {
+    /// A write is under way, of so many bytes.
+    writing: Option<u64>,
+    /// Nothing is written before.
+    write_after: MonotonicMs,
+    /// When to look again for room.
+    pub(super) again_at: Option<MonotonicMs>,
+    /// The log was told that events wait on disk.
+    told: bool,
+}
+
+impl Task {
+    /// Writes what is on its way to disk, and reads back what is wanted.
+    pub(super) fn spool(&mut self) {
+        self.spooling.again_at = None;
+        let now = self.endpoint.shared.clock.now();
+        self.write(now);
+        self.read(now);
+    }
+
+    /// Moves events that are too long in memory to disk.
+    pub(super) fn move_to_disk(&mut self, why: Why) {
+        let now = self.endpoint.shared.clock.now();
+        let moved = self.endpoint.lanes.move_to_disk(why, now);
+        let name = &self.endpoint.name;
+        if moved > 0 && !self.spooling.told {
+            self.spooling.told = true;
+            info!(endpoint = %name, "events wait on disk");
+        } else if self.spooling.told && !self.endpoint.lanes.is_spooling() {
+            self.spooling.told = false;
+            info!(endpoint = %name, "no events wait on disk any more");
+        }
+    }
+
+    fn write(&mut self, now: MonotonicMs) {
+        if self.spooling.writing.is_some() || !self.endpoint.lanes.has_outgoing() {
+            return;
+        }
+        if now < self.spooling.write_after {
+            self.again_at(self.spooling.write_after);
+            return;
+        }
+        let endpoint = &self.endpoint;
+        // What a disabled endpoint has taken in is written in any case: it is bounded by
+        // the memory, and the slot waits for it.
+        let disabled = *endpoint.lanes.health() == Health::Disabled(DisabledBy::SpoolFull);
+        if !disabled {
+            match endpoint.shared.spool.may_write(endpoint.index) {
+                MayWrite::Yes => {}
+                MayWrite::No => {
+                    self.again_at(now + NO_ROOM_ON_DISK_MS);
+                    return;
+                }
+                MayWrite::Disable => self.disable_for_full_spool(now),
+            }
+        }
+        let Some(write) = self.endpoint.lanes.take_write() else {
+            return;
+        };
+        self.spooling.writing = Some(write.bytes);
+        let (runs, positions) = stored(&self.endpoint, write);
+        let (slot, _) = self.names();
+        let store = self.endpoint.shared.store.clone();
+        self.running.push(Box::pin(async move {
+            let written = store
+                .call(move |store| store.append_runs(&slot, &runs, &positions))
+                .await;
+            Done::Written(written)
+        }));
+    }
+
+    /// Writes what is left in memory, if there is room for it.
+    pub(super) fn write_all(&mut self) {
+        let now = self.endpoint.shared.clock.now();
+        self.endpoint.lanes.move_all_to_disk(now);
+        self.write(now);
+    }
+
+    pub(super) fn written(
+        &mut self,
+        sequences: Result<Vec<i64>, StoreCallError>,
+    ) -> Result<(), StoreCallError> {
+        let now = self.endpoint.shared.clock.now();
+        let bytes = self.spooling.writing.take().unwrap_or(0);
+        let sequences = match sequences {
+            Ok(sequences) => sequences,
+            // Rolled back: nothing is confirmed, and it is tried again.
+            Err(StoreCallError::Store(error)) if error.may_pass() => {
+                warn!(endpoint = %self.endpoint.name, %error, "events cannot be written to the spool; trying again");
+                self.endpoint.lanes.not_written();
+                self.spooling.write_after = now + NO_ROOM_ON_DISK_MS;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let endpoint = &mut self.endpoint;
+        endpoint.shared.spool.written(endpoint.index, bytes);
+        let progress = endpoint.lanes.written(&sequences, now);
+        self.settle(progress);
+        Ok(())
+    }
+
+    fn read(&mut self, now: MonotonicMs) {
+        while let Some(load) = self.endpoint.lanes.next_load() {
+            if !self.endpoint.holder.may_read_back(load.bytes_max) {
+                self.endpoint.lanes.not_loaded(&load);
+                self.again_at(now + NO_ROOM_IN_MEMORY_MS);
+                return;
+            }
+            let (slot, name) = self.names();
+            let store = self.endpoint.shared.store.clone();
+            self.running.push(Box::pin(async move {
+                let (lane, bytes_max) = (load.lane, load.bytes_max);
+                let runs = store
+                    .call(move |store| {
+                        store.read_runs(&slot, &name, &load.name, load.after, bytes_max)
+                    })
+                    .await;
+                Done::Read { lane, runs }
+            }));
+        }
+    }
+
+    pub(super) fn read_back(&mut self, lane: LaneIndex, runs: Vec<WaitingRun>) {
+        let now = self.endpoint.shared.clock.now();
+        let runs = runs.into_iter().map(|run| loaded(&self.endpoint, run));
+        let runs = runs.collect();
+        self.endpoint.lanes.loaded(lane, runs, now);
+    }
+
+    fn again_at(&mut self, at: MonotonicMs) {
+        let earliest = self.spooling.again_at.map_or(at, |other| other.min(at));
+        self.spooling.again_at = Some(earliest);
+    }
+
+    /// What it has taken in stays; what comes from now on is recorded as a gap.
+    fn disable_for_full_spool(&mut self, now: MonotonicMs) {
+        warn!(
+            endpoint = %self.endpoint.name,
+            "endpoint fills the spool and is disabled; it misses what comes until \"walhook endpoint enable\""
+        );
+        self.endpoint.lanes.disable_for_full_spool();
+        self.endpoint.lanes.move_all_to_disk(now);
+        let (slot, name) = self.names();
+        let state = EndpointState::Disabled(crate::store::DisabledBy::SpoolFull);
+        let since = unix_us().div_euclid(1000);
+        self.store(move |store| store.set_endpoint(&slot, &name, state, since));
+        self.show_health();
+    }
+}
+
+/// What is written, as the store takes it.
+fn stored(endpoint: &Endpoint, write: Write) -> (Vec<NewRun>, Vec<LanePosition>) {
+    let clock = endpoint.shared.clock;
+    let entry = |entry: WriteEntry| match entry {
+        WriteEntry::Event(event) => Entry::Event(StoredEvent::of(&event)),
+        WriteEntry::Marker(event) => Entry::Marker(Marker {
+            id: event.id,
+            position: event.position,
+            last_of_change: event.last_of_change,
+        }),
+    };
+    let run = |run: WriteRun| NewRun {
+        endpoint: endpoint.name.to_string(),
+        lane: run.lane.to_string(),
+        table: run.table,
+        enqueued_at_ms: clock.to_unix_ms(run.since),
+        first_attempt_at_ms: run.first_attempt.map(|at| clock.to_unix_ms(at)),
+        attempts: run.attempts,
+        entries: run.entries.into_iter().map(entry).collect(),
+    };
+    let positions = write.positions.into_iter().map(|at| LanePosition {
+        endpoint: endpoint.name.to_string(),
+        lane: at.lane.to_string(),
+        position: at.position,
+        first_attempt_at_ms: None,
+        attempts: 0,
+    });
+    (
+        write.runs.into_iter().map(run).collect(),
+        positions.collect(),
+    )
+}
+
+/// What was read back, as the lanes take it, with its room in memory.
+fn loaded(endpoint: &Endpoint, run: WaitingRun) -> LoadedRun {
+    let clock = endpoint.shared.clock;
+    let entries = run.entries.into_iter().map(|entry| match entry {
+        Entry::Event(event) => {
+            let mut event = event.into_event(endpoint.index);
+            event.room = endpoint.holder.room_anyway(event.memory_bytes());
+            LoadedEntry::Event(event)
+        }
+        Entry::Marker(marker) => LoadedEntry::Marker(marker.id),
+    });
+    LoadedRun {
+        sequence: run.sequence,
+        since: clock.from_unix_ms(run.enqueued_at_ms),
+        settled: run.settled,
+        attempts: run.attempts,
+        first_attempt: run.first_attempt_at_ms.map(|ms| clock.from_unix_ms(ms)),
+        entries: entries.collect(),
+    }
+}
+
+pub(super) fn disk_place(endpoint: &Endpoint, at: &DiskProgress) -> DiskPlace {
+    DiskPlace {
+        endpoint: endpoint.index,
+        lane: at.lane.clone(),
+        sequence: at.sequence,
+        settled: at.settled,
+        entries_left: at.left.entries,
+        events_left: at.left.events,
+        bytes_left: at.left.bytes,
+        attempts: at.attempts,
+        first_attempt_unix_ms: at
+            .first_attempt
+            .map(|at| endpoint.shared.clock.to_unix_ms(at)),
+    }
+}
+
+pub(super) fn run_progress(endpoint: &Endpoint, at: &DiskProgress) -> RunProgress {
+    RunProgress {
+        endpoint: endpoint.name.to_string(),
+        lane: at.lane.to_string(),
+        sequence: at.sequence,
+        settled: if at.left.entries == 0 {
+            Settled::All
+        } else {
+            Settled::Part {
+                entries: at.settled,
+                events_left: at.left.events.into(),
+                bytes_left: at.left.bytes,
+            }
+        },
+        first_attempt_at_ms: None,
+        attempts: 0,
+    }
+}

@@ -1,0 +1,578 @@
+//! The spool, as the lanes see it: which events go to disk, and come back.
+//!
+//! ```text
+//!   memory --age, pressure--> outgoing --take_write, written--> on disk
+//!   front <--------- loaded <--------- next_load <-----------------'
+//! ```
+//!
+//! A lane moves to disk when its events are too long in memory: its head fails, its
+//! endpoint is slow or away. From then on its new events go to disk too, until all of it
+//! is in its front again and nothing of it fails. Lanes that share an event move together,
+//! so that an event is on disk in all of its lanes or in none.
+//!
+//! An event on its way to disk belongs to the spool already: delivered meanwhile, it is
+//! settled on disk once it has been written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::lane::{Disk, Entry, Head, Home, Lane, LaneState, Place, What};
+use super::outgoing::{Item, Member, Stand};
+use super::sending::count_run;
+use super::{Lanes, Shared};
+use crate::event::{Event, Position};
+use crate::lane::attempt::{
+    LaneIndex, Left, Load, LoadedEntry, LoadedRun, MonotonicMs, OnDisk, Progress, Write,
+    WriteEntry, WriteRun,
+};
+use crate::lane::health::Health;
+use crate::lane::name::lanes_of;
+
+/// An event whose lane fails, or whose endpoint is not well, is in memory no longer.
+const FAILING_MS: MonotonicMs = 3_000;
+/// And one of a lane that is slow.
+const SLOW_MS: MonotonicMs = 6_000;
+/// Nor this long while reading waits for memory of which its endpoint holds most.
+const PRESSED_MS: MonotonicMs = 1_000;
+/// What a lane's front holds of events that are on disk.
+const WINDOW_BYTES: u64 = 512 << 10;
+
+/// Who decides that a lane moves to disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    Age,
+    /// Reading waits for memory.
+    Pressure,
+}
+
+impl Lanes {
+    /// A lane that had events on disk at the start.
+    pub(super) fn restore_on_disk(&mut self, found: OnDisk) {
+        let lane = self.lane(found.lane);
+        let state = &mut self.lanes[lane];
+        state.disk = Disk {
+            writing: true,
+            unread: Some((0, 0)),
+            last_sequence: found.last_sequence,
+            oldest_commit_time_us: Some(found.oldest_commit_time_us),
+            ..Disk::default()
+        };
+        state.state = LaneState::Ready;
+        self.ready.push_back(lane);
+    }
+
+    /// Events are on their way to disk.
+    pub fn has_outgoing(&self) -> bool {
+        !self.outgoing.items.is_empty()
+    }
+
+    /// A lane has events on disk, or on their way there.
+    pub fn is_spooling(&self) -> bool {
+        let lanes = &mut self.lanes.iter();
+        lanes.any(|lane| lane.has_more_behind() || lane.front_on_disk + lane.front_outgoing > 0)
+    }
+
+    /// Moves lanes to disk whose events are too long in memory. Returns how many moved.
+    pub fn move_to_disk(&mut self, why: Why, now: MonotonicMs) -> usize {
+        let well = self.health == Health::Open;
+        let too_long = |lane: &Lane| {
+            let waited = |limit| {
+                lane.first_in_memory()
+                    .is_some_and(|entry| now - entry.since >= limit)
+            };
+            let head_since = lane.head.map(|head| head.first_attempt);
+            let failing = !well || head_since.is_some_and(|since| now - since >= FAILING_MS);
+            waited(match why {
+                Why::Pressure => PRESSED_MS,
+                Why::Age if failing => FAILING_MS,
+                Why::Age => SLOW_MS,
+            })
+        };
+        let mut lanes: Vec<usize> = (0..self.lanes.len())
+            .filter(|&lane| too_long(&self.lanes[lane]))
+            .collect();
+        if why == Why::Pressure {
+            lanes = lanes
+                .into_iter()
+                .max_by_key(|&lane| self.lanes[lane].front_bytes)
+                .into_iter()
+                .collect();
+        }
+        for &lane in &lanes {
+            self.spill(&[lane], now);
+        }
+        lanes.len()
+    }
+
+    /// Moves all lanes to disk.
+    pub fn move_all_to_disk(&mut self, now: MonotonicMs) {
+        let lanes: Vec<usize> = (0..self.lanes.len()).collect();
+        self.spill(&lanes, now);
+    }
+
+    /// Whether an event of these lanes goes to disk. Then all of them do.
+    pub(super) fn goes_to_disk(&mut self, lanes: &[usize], now: MonotonicMs) -> bool {
+        let well = self.health == Health::Open;
+        let mut any = false;
+        for &lane in lanes {
+            let lane = &mut self.lanes[lane];
+            if lane.disk.writing && !lane.has_more_behind() {
+                let failing = !well || lane.head.is_some_and(|head| head.attempts > 1);
+                // All of it is in the front again, and that is little: it returns to memory.
+                lane.disk.writing = failing || lane.front_bytes >= WINDOW_BYTES;
+            }
+            any |= lane.disk.writing;
+        }
+        if any && lanes.iter().any(|&lane| !self.lanes[lane].disk.writing) {
+            self.spill(lanes, now);
+        }
+        any
+    }
+
+    pub(super) fn push_outgoing(&mut self, event: Arc<Event>, lanes: Vec<usize>, now: MonotonicMs) {
+        let stands = lanes.iter().map(|&lane| {
+            self.lanes[lane].disk.outgoing += 1;
+            Stand {
+                lane,
+                in_front: false,
+            }
+        });
+        let item = Item {
+            stands: stands.collect(),
+            event,
+            since: now,
+        };
+        self.outgoing.items.push_back(item);
+    }
+
+    /// Sends what these lanes have in memory on its way to disk, with all lanes that
+    /// their events stand in too.
+    fn spill(&mut self, lanes: &[usize], now: MonotonicMs) {
+        let mut found: BTreeMap<Position, (Arc<Event>, Vec<usize>)> = BTreeMap::new();
+        let mut open: Vec<usize> = lanes.to_vec();
+        while let Some(lane) = open.pop() {
+            for what in self.lanes[lane].start_writing(now) {
+                let (event, lanes) = match what {
+                    What::Own(event) => (event, vec![lane]),
+                    What::Shared(id) => match self.shared.get(&id) {
+                        Some(Shared {
+                            event: Some(event),
+                            lanes,
+                            ..
+                        }) => (Arc::clone(event), lanes.clone()),
+                        // What is in memory alone has its body there.
+                        _ => continue,
+                    },
+                };
+                open.extend(lanes.iter().filter(|&&other| other != lane));
+                found.entry(event.position).or_insert((event, lanes));
+            }
+        }
+        for (event, lanes) in found.into_values() {
+            let in_front = true;
+            let stands = lanes.into_iter().map(|lane| Stand { lane, in_front });
+            self.outgoing.items.push_back(Item {
+                stands: stands.collect(),
+                event,
+                since: now,
+            });
+        }
+    }
+
+    /// What is to be written next; nothing while a write is under way. It is answered by
+    /// [`Lanes::written`] or [`Lanes::not_written`].
+    pub fn take_write(&mut self) -> Option<Write> {
+        if self.outgoing.writing > 0 || !self.outgoing.plan() {
+            return None;
+        }
+        let items = &self.outgoing.items;
+        let mut positions: BTreeMap<usize, Position> = BTreeMap::new();
+        let mut first_of: Vec<usize> = Vec::new();
+        let runs = self.outgoing.plan.iter().filter_map(|run| {
+            let first = &items[run.members.first()?.item];
+            let lane = &self.lanes[run.lane];
+            let is_first = !first_of.contains(&run.lane);
+            first_of.push(run.lane);
+            let entries = run.members.iter().map(|member| {
+                let event = Arc::clone(&items[member.item].event);
+                positions.insert(run.lane, event.position_after());
+                if member.stand == 0 {
+                    WriteEntry::Event(event)
+                } else {
+                    WriteEntry::Marker(event)
+                }
+            });
+            let entries = entries.collect();
+            // It heads its lane when nothing of the lane is on disk before it.
+            let head = lane
+                .head
+                .filter(|head| is_first && head.attempts > 0 && lane.front_on_disk == 0)
+                .filter(|_| lane.disk.settled_early == 0 && lane.disk.unread.is_none());
+            Some(WriteRun {
+                lane: Arc::clone(&lane.name),
+                table: Arc::clone(&first.event.table),
+                since: first.since,
+                attempts: head.map_or(0, |head| head.attempts),
+                first_attempt: head.map(|head| head.first_attempt),
+                entries,
+            })
+        });
+        let runs = runs.collect();
+        let written = items.iter().take(self.outgoing.writing);
+        Some(Write {
+            runs,
+            bytes: written.map(|item| item.event.body.len() as u64).sum(),
+            positions: positions
+                .into_iter()
+                .map(|(lane, position)| self.lanes[lane].at(position))
+                .collect(),
+        })
+    }
+
+    /// The write failed and may be tried again.
+    pub fn not_written(&mut self) {
+        self.outgoing.writing = 0;
+        self.outgoing.plan.clear();
+    }
+
+    /// The runs of [`Lanes::take_write`] are on disk, under these sequences.
+    pub fn written(&mut self, sequences: &[i64], now: MonotonicMs) -> Progress {
+        let mut progress = Progress::default();
+        let plan = std::mem::take(&mut self.outgoing.plan);
+        for (run, &sequence) in plan.iter().zip(sequences) {
+            let places = self.outgoing.places(run, sequence);
+            let lane = &mut self.lanes[run.lane];
+            lane.disk.last_sequence = sequence;
+            let mut early = None;
+            for (member, place) in run.members.iter().zip(places) {
+                let item = &self.outgoing.items[member.item];
+                let in_front = item.stands.get(member.stand).is_some_and(|s| s.in_front);
+                let position = item.event.position_after();
+                self.lanes[run.lane].position = self.lanes[run.lane].position.max(position);
+                if in_front {
+                    early = self.lanes[run.lane].written(place).or(early);
+                } else {
+                    self.written_behind(run.lane, *member, place, now);
+                }
+            }
+            let lane = &mut self.lanes[run.lane];
+            lane.disk.settled = early.or(lane.disk.settled);
+            progress
+                .on_disk
+                .extend(early.map(|place| lane.settled_at(place)));
+            progress.positions.push(lane.at(lane.position));
+        }
+        let written: Vec<Item> = self.outgoing.items.drain(..self.outgoing.writing).collect();
+        self.outgoing.writing = 0;
+        for item in &written {
+            count_run(&mut progress.settled, item.event.position.lsn);
+            progress.settled_bytes += item.event.body.len() as u64;
+        }
+        self.catch_up(now);
+        let mut lanes: Vec<usize> = plan.iter().map(|run| run.lane).collect();
+        lanes.sort_unstable();
+        lanes.dedup();
+        for lane in lanes {
+            self.unload_idle(lane);
+            self.refresh(lane, now);
+        }
+        progress
+    }
+
+    /// An entry is on disk that was not in its lane's front: it goes there, or it is the
+    /// first that must be read back.
+    fn written_behind(&mut self, lane: usize, member: Member, place: Place, now: MonotonicMs) {
+        let item = &self.outgoing.items[member.item];
+        let commit_time_us = item.event.commit_time_us;
+        let since = item.since;
+        let state = &self.lanes[lane];
+        if state.disk.unread.is_none() && self.wants_more(lane) {
+            let (what, bytes) = self.entry_of(member);
+            let home = Home::Disk(place);
+            let entry = Entry {
+                what,
+                home,
+                since,
+                bytes,
+            };
+            self.append(lane, entry, now);
+        } else if state.disk.unread.is_none() {
+            let disk = &mut self.lanes[lane].disk;
+            disk.unread = Some((place.sequence, place.index));
+            disk.oldest_commit_time_us = Some(commit_time_us);
+        }
+        let disk = &mut self.lanes[lane].disk;
+        disk.outgoing = disk.outgoing.saturating_sub(1);
+    }
+
+    /// Lanes that have nothing unread take what is on its way to disk into their fronts,
+    /// so that a lane which keeps up returns to memory.
+    fn catch_up(&mut self, now: MonotonicMs) {
+        if self.health != Health::Open {
+            return;
+        }
+        for number in 0..self.outgoing.items.len() {
+            for stand in 0..self.outgoing.items[number].stands.len() {
+                let Stand { lane, in_front } = self.outgoing.items[number].stands[stand];
+                if in_front || self.lanes[lane].disk.unread.is_some() || !self.wants_more(lane) {
+                    continue;
+                }
+                let member = Member {
+                    item: number,
+                    stand,
+                };
+                let (what, bytes) = self.entry_of(member);
+                let since = self.outgoing.items[number].since;
+                self.lanes[lane].disk.outgoing -= 1;
+                self.outgoing.items[number].stands[stand].in_front = true;
+                let entry = Entry {
+                    what,
+                    home: Home::Outgoing,
+                    since,
+                    bytes,
+                };
+                self.append(lane, entry, now);
+            }
+        }
+    }
+
+    fn wants_more(&self, lane: usize) -> bool {
+        let state = &self.lanes[lane];
+        let idle = matches!(state.state, LaneState::Waiting { .. });
+        self.health == Health::Open && !idle && state.front_bytes < WINDOW_BYTES
+    }
+
+    /// What an outgoing event is in the front of one of its lanes.
+    fn entry_of(&mut self, member: Member) -> (What, u64) {
+        let item = &self.outgoing.items[member.item];
+        let bytes = if member.stand == 0 {
+            item.event.body.len() as u64
+        } else {
+            0
+        };
+        if let [_] = item.stands.as_slice() {
+            return (What::Own(Arc::clone(&item.event)), bytes);
+        }
+        let id = item.event.id;
+        let shared = self.shared.entry(id).or_default();
+        if shared.event.is_none() {
+            shared.event = Some(Arc::clone(&item.event));
+            shared.lanes = item.stands.iter().map(|stand| stand.lane).collect();
+        }
+        (What::Shared(id), bytes)
+    }
+
+    /// The lane's turn has come, and its head is on disk.
+    pub(super) fn want_head(&mut self, lane: usize) {
+        self.lanes[lane].state = LaneState::Loading;
+        self.loading += 1;
+        if !self.lanes[lane].disk.is_loading {
+            self.loads.push_back(lane);
+        }
+    }
+
+    /// The lane is sending, and what it sends next is on disk.
+    pub(super) fn read_ahead(&mut self, lane: usize) {
+        let state = &self.lanes[lane];
+        if self.health == Health::Open
+            && state.disk.unread.is_some()
+            && !state.disk.is_loading
+            && state.front_bytes < WINDOW_BYTES / 2
+            && !self.loads.contains(&lane)
+        {
+            self.loads.push_back(lane);
+        }
+    }
+
+    /// What is to be read back next. It is answered by [`Lanes::loaded`], or given back by
+    /// [`Lanes::not_loaded`].
+    pub fn next_load(&mut self) -> Option<Load> {
+        loop {
+            let lane = self.loads.pop_front()?;
+            let state = &mut self.lanes[lane];
+            let Some((sequence, _)) = state.disk.unread.filter(|_| !state.disk.is_loading) else {
+                continue;
+            };
+            state.disk.is_loading = true;
+            return Some(Load {
+                lane: LaneIndex(lane),
+                name: Arc::clone(&state.name),
+                after: sequence - 1,
+                bytes_max: WINDOW_BYTES / 2,
+            });
+        }
+    }
+
+    /// There was no room for it: it is the next again.
+    pub fn not_loaded(&mut self, load: &Load) {
+        self.lanes[load.lane.0].disk.is_loading = false;
+        self.loads.push_front(load.lane.0);
+    }
+
+    /// Takes what was read back. Without runs there is nothing more on disk.
+    pub fn loaded(&mut self, lane: LaneIndex, runs: Vec<LoadedRun>, now: MonotonicMs) {
+        let lane = lane.0;
+        let disk = &mut self.lanes[lane].disk;
+        disk.is_loading = false;
+        if std::mem::take(&mut disk.load_is_stale) {
+            if self.lanes[lane].state == LaneState::Loading {
+                self.loads.push_back(lane);
+            }
+            return;
+        }
+        let read_to = runs.last().map_or(i64::MAX, |run| run.sequence);
+        for run in runs {
+            self.load_run(lane, run, now);
+        }
+        let disk = &mut self.lanes[lane].disk;
+        if let Some(unread) = &mut disk.unread {
+            if read_to >= disk.last_sequence {
+                disk.unread = None;
+                disk.oldest_commit_time_us = None;
+            } else {
+                *unread = (read_to + 1, 0);
+            }
+        }
+        match self.lanes[lane].state {
+            LaneState::Loading => {
+                self.loading = self.loading.saturating_sub(1);
+                self.lanes[lane].state = LaneState::Blocked;
+                self.refresh(lane, now);
+                // It was its turn.
+                if self.lanes[lane].state == LaneState::Ready && self.ready.back() == Some(&lane) {
+                    self.ready.rotate_right(1);
+                }
+            }
+            LaneState::Empty => self.refresh(lane, now),
+            // Read ahead for an endpoint that is not well any more.
+            LaneState::Waiting { .. } => self.unload_idle(lane),
+            _ => {}
+        }
+    }
+
+    fn load_run(&mut self, lane: usize, run: LoadedRun, now: MonotonicMs) {
+        let from = self.lanes[lane]
+            .disk
+            .unread
+            .filter(|(sequence, _)| *sequence == run.sequence)
+            .map_or(0, |(_, index)| index);
+        let state = &mut self.lanes[lane];
+        let heads = state.head.is_none() && state.front.is_empty() && from <= run.settled;
+        if run.attempts > 0 && heads {
+            state.head = run.first_attempt.map(|first_attempt| Head {
+                count: 0,
+                attempts: run.attempts,
+                first_attempt,
+            });
+        }
+        let entries = run.entries.into_iter().zip(run.settled..);
+        let mut places = places(run.sequence, entries);
+        places.retain(|(_, place)| place.index >= from);
+        for (entry, place) in places {
+            let (what, bytes) = match entry {
+                LoadedEntry::Event(event) => self.loaded_event(event),
+                LoadedEntry::Marker(id) => (What::Shared(id), 0),
+            };
+            let entry = Entry {
+                what,
+                home: Home::Disk(place),
+                since: run.since,
+                bytes,
+            };
+            self.append(lane, entry, now);
+        }
+    }
+
+    fn loaded_event(&mut self, event: Event) -> (What, u64) {
+        let bytes = event.body.len() as u64;
+        let names = lanes_of(&event, self.options.order);
+        if let [_] = names.as_slice() {
+            return (What::Own(Arc::new(event)), bytes);
+        }
+        let lanes = names.into_iter().map(|name| self.lane(name)).collect();
+        let id = event.id;
+        let shared = self.shared.entry(id).or_default();
+        shared.lanes = lanes;
+        shared.event.get_or_insert_with(|| Arc::new(event));
+        (What::Shared(id), bytes)
+    }
+
+    /// A lane that is not about to send holds no more than it must.
+    pub(super) fn unload_idle(&mut self, lane: usize) {
+        let state = &self.lanes[lane];
+        let sending = matches!(state.state, LaneState::Sending | LaneState::Parking);
+        let shared_head = matches!(
+            state.front.front(),
+            Some(Entry {
+                what: What::Shared(_),
+                ..
+            })
+        );
+        let head = state.head.map_or(0, |head| head.count);
+        if sending
+            || self.health == Health::Open && !matches!(state.state, LaneState::Waiting { .. })
+        {
+            // It goes on: a part of what follows stays.
+            let mut bytes = 0;
+            let fits = state.front.iter().take_while(|entry| {
+                bytes += entry.bytes;
+                bytes <= WINDOW_BYTES
+            });
+            let keep = fits.count().max(head).max(1);
+            self.unload(lane, keep);
+        } else {
+            self.unload(lane, usize::from(shared_head));
+        }
+    }
+
+    /// The endpoint is not well any more.
+    pub(super) fn unload_all(&mut self) {
+        for lane in 0..self.lanes.len() {
+            self.unload_idle(lane);
+        }
+    }
+
+    pub(super) fn unload(&mut self, lane: usize, keep: usize) {
+        for entry in self.lanes[lane].unload(keep) {
+            let What::Shared(id) = entry.what else {
+                continue;
+            };
+            let Some(shared) = self.shared.get_mut(&id) else {
+                continue;
+            };
+            // The body was here, and comes back here.
+            if entry.bytes > 0 {
+                shared.event = None;
+                shared.lanes.clear();
+            }
+            if shared.event.is_none() && shared.heads == 0 {
+                self.shared.remove(&id);
+            }
+        }
+    }
+}
+
+/// The entries of a run with their places: what is left is counted from the end.
+fn places(
+    sequence: i64,
+    entries: impl Iterator<Item = (LoadedEntry, u32)>,
+) -> Vec<(LoadedEntry, Place)> {
+    let entries: Vec<(LoadedEntry, u32)> = entries.collect();
+    let mut left = Left::default();
+    let mut placed: Vec<(LoadedEntry, Place)> = Vec::with_capacity(entries.len());
+    for (entry, index) in entries.into_iter().rev() {
+        let place = Place {
+            sequence,
+            index,
+            left,
+        };
+        left.entries += 1;
+        if let LoadedEntry::Event(event) = &entry {
+            left.events += 1;
+            left.bytes += event.body.len() as u64;
+        }
+        placed.push((entry, place));
+    }
+    placed.reverse();
+    placed
+}
