@@ -26,7 +26,8 @@ use crate::lane::options::Order;
 use crate::lane::state::Lanes;
 use crate::lsn::Lsn;
 use crate::mapping::{EndpointMapping, KeyUse, rules_hash};
-use crate::progress::tracker::Tracker;
+use crate::progress::lineage::ReadHistory;
+use crate::progress::tracker::{ReadTransaction, Tracker};
 use crate::store::{
     LanePosition, Progress, SlotState, StateFiles, Store, StoreCallError, StoreError, StoreHandle,
 };
@@ -219,7 +220,7 @@ async fn build(
         tracker: Arc::clone(&shared.tracker),
         metrics: Arc::clone(&metrics),
         inboxes,
-        floor,
+        history: history(&state, floor),
     });
     let source = Source::new(source::Parts {
         config: Arc::new(config),
@@ -270,6 +271,17 @@ async fn load(store: &StoreHandle, config: &Config) -> Result<SlotState, DaemonE
         })
         .await?;
     Ok(state)
+}
+
+/// What was read before this start.
+fn history(state: &SlotState, checkpoint: Lsn) -> ReadHistory {
+    let journal = state.journal.iter().map(|entry| ReadTransaction {
+        commit_lsn: entry.commit_lsn,
+        xid: entry.xid,
+        commit_time_us: entry.commit_time_us,
+    });
+    let known_from = state.journal_from.unwrap_or(checkpoint);
+    ReadHistory::restored(journal.collect(), known_from, checkpoint)
 }
 
 type Inboxes = Vec<Arc<Inbox>>;

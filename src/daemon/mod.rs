@@ -19,13 +19,16 @@
 //! A second signal ends it now: what was in flight comes again.
 
 mod build;
+mod canary;
 mod checkpoint;
 mod control;
 mod reading;
 mod refresh;
 mod session;
+mod session_error;
 mod slot;
 mod source;
+mod stuck;
 mod supervise;
 mod watch;
 
