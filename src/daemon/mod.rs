@@ -33,5 +33,5 @@ mod supervise;
 mod watch;
 
 pub use build::{Daemon, DaemonError};
-pub use slot::{publication_names, wanted};
+pub use slot::{expected, publication_names, wanted};
 pub use source::SourceError;

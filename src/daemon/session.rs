@@ -201,7 +201,12 @@ async fn stream(
             Ok(Err(error)) => SessionError::Replication(error),
             Ok(Ok(())) | Err(_) => SessionError::Transient("status updates ended".to_owned()),
         }),
-        ended = reading.run(&mut reader) => return ended,
+        ended = reading.run(&mut reader) => {
+            if let Err(SessionError::Decoding(_)) = &ended {
+                slot::show_retained(source, &control.client).await?;
+            }
+            return ended;
+        }
         ended = watch.run() => return ended,
         () = shown => {}
     }

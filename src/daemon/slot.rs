@@ -102,13 +102,7 @@ pub(super) async fn open(
     if verdict == SlotVerdict::Fresh {
         create(source, client, replication, system).await?;
     }
-    let found = report.slot.as_ref();
-    let retained = found.and_then(|slot| slot.retained_bytes);
-    source
-        .shared
-        .view
-        .update(|shown| shown.retained_bytes = retained);
-    let confirmed = found.and_then(|slot| slot.confirmed_flush);
+    let confirmed = report.slot.as_ref().and_then(|slot| slot.confirmed_flush);
     // What `skip` passed would come again, also when a crash of the server has set the
     // slot back.
     let start = source.state.start.filter(|start| confirmed < Some(*start));
@@ -117,6 +111,15 @@ pub(super) async fn open(
         start: start.unwrap_or_default(),
         flush: report.server.flush_lsn,
     })
+}
+
+/// Asks anew how much WAL the server keeps for us.
+pub(super) async fn show_retained(source: &Source, client: &Client) -> Result<(), SessionError> {
+    let found = slot::slot(client, &source.config.source.slot).await?;
+    let retained = found.and_then(|slot| slot.retained_bytes);
+    let view = &source.shared.view;
+    view.update(|shown| shown.retained_bytes = retained);
+    Ok(())
 }
 
 /// Whether the server is on a timeline that has all that was read.
@@ -142,6 +145,22 @@ async fn compare_timeline(
         info!("{verdict}");
     }
     Ok(())
+}
+
+/// What the slot is compared with.
+pub fn expected(slot: &str, state: &SlotState, reached: Lsn) -> Expected {
+    Expected {
+        slot: slot.to_owned(),
+        reached,
+        checkpoint: state.checkpoint.map(|checkpoint| Marked {
+            system_identifier: checkpoint.system_identifier,
+            lsn: checkpoint.lsn,
+        }),
+        intention: state.intention.map(|intention| Marked {
+            system_identifier: intention.system_identifier,
+            lsn: intention.lsn,
+        }),
+    }
 }
 
 /// What the state file remembers by now: the checkpoint of the start, or the one that
@@ -195,21 +214,9 @@ fn judge(
     server: &Server,
     system: &System,
 ) -> SlotVerdict {
-    let state = remembered(source);
-    let expected = Expected {
-        slot: source.config.source.slot.clone(),
-        reached: source.reached(),
-        checkpoint: state.checkpoint.map(|checkpoint| Marked {
-            system_identifier: checkpoint.system_identifier,
-            lsn: checkpoint.lsn,
-        }),
-        intention: state.intention.map(|intention| Marked {
-            system_identifier: intention.system_identifier,
-            lsn: intention.lsn,
-        }),
-    };
+    let name = &source.config.source.slot;
     slot::compare(
-        &expected,
+        &expected(name, &remembered(source), source.reached()),
         facts,
         &server.database,
         system.system_identifier,

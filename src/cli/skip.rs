@@ -1,0 +1,232 @@
+//! `walhook skip`: goes past a transaction with a change that the server cannot decode,
+//! on a person's word.
+//!
+//! Where it stands the server is asked: the slot is read once more, and nothing of it is
+//! confirmed. BEGIN comes before the change that fails and names the commit's LSN, so that
+//! transaction alone is left out: the next start is right behind the first byte of its
+//! commit record, which the server takes for "committed before".
+
+use anyhow::{anyhow, bail};
+use clap::Args;
+
+use super::Exit;
+use super::database::{told, with_client};
+use crate::config::Config;
+use crate::daemon::{expected, publication_names, wanted};
+use crate::lane::clock::unix_us;
+use crate::lsn::Lsn;
+use crate::postgres::connect;
+use crate::postgres::preflight::{self, Report};
+use crate::postgres::probe::{Poison, Probe, Probed, probe};
+use crate::postgres::replication::{ReplicationConnection, System};
+use crate::postgres::slot::{self, Reached, SlotVerdict};
+use crate::store::{Checkpoint, Gap, GapReason, History, SlotState, StateLock, Store};
+
+#[derive(Debug, Args)]
+pub struct SkipArguments {
+    /// Where walhook is stuck, as the log, /readyz and `walhook status` say
+    #[arg(long, value_name = "LSN")]
+    pub lsn: Lsn,
+    /// Go on at this LSN, when the server does not say which transaction it is. Every
+    /// transaction that commits before is skipped
+    #[arg(long, value_name = "LSN")]
+    pub to: Option<Lsn>,
+    /// Only say what would be lost
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+pub fn run(arguments: &SkipArguments, config: &Config) -> anyhow::Result<Exit> {
+    // The lock keeps a daemon from running meanwhile.
+    let lock = StateLock::acquire(&config.state)?;
+    let mut store = Store::open(lock)?;
+    with_client(&config.source.conninfo, async |client| {
+        let slot_name = &config.source.slot;
+        let state = store.load(slot_name)?;
+        let Some(checkpoint) = state.checkpoint else {
+            bail!(
+                "there is no checkpoint for slot \"{slot_name}\" yet: start the daemon, and stop it \
+                 once it says that it is stuck"
+            );
+        };
+        let names = publication_names(config);
+        let report = preflight::inspect(&client, &names, &wanted(config))
+            .await
+            .map_err(told)?;
+        let mut replication = connect::replication(&config.source.conninfo)
+            .await
+            .map_err(told)?;
+        let system = replication.identify_system().await.map_err(told)?;
+        if let Some(refused) =
+            refusal(&state, &report, &mut replication, &system, slot_name).await?
+        {
+            eprintln!("walhook: {refused}");
+            return Ok(Exit::Definite);
+        }
+        if report.server.encoding == "SQL_ASCII" {
+            replication.read_bytes_as_they_are().await.map_err(told)?;
+        }
+        let probed = probe(
+            replication,
+            Probe {
+                slot: slot_name,
+                publications: report.publications(),
+                start: state.start.unwrap_or_default(),
+                checkpoint: checkpoint.lsn,
+                end: report.server.flush_lsn,
+            },
+        )
+        .await
+        .map_err(told)?;
+        let Probed::Stuck(poison) = probed else {
+            bail!(
+                "the server can decode all changes up to {}: there is nothing to skip",
+                report.server.flush_lsn
+            );
+        };
+        let skipped = skipped(arguments, &poison, checkpoint.lsn, report.server.flush_lsn)?;
+        println!("{}", explained(&poison, skipped));
+        if arguments.dry_run {
+            return Ok(Exit::Done);
+        }
+        go_on(&mut store, slot_name, &system, skipped)?;
+        println!(
+            "the gap is recorded; \"walhook run\" goes on from {}",
+            skipped.to
+        );
+        Ok(Exit::Done)
+    })
+}
+
+/// Why a slot cannot be read by this state file: that is `adopt`'s to mend.
+async fn refusal(
+    state: &SlotState,
+    report: &Report,
+    replication: &mut ReplicationConnection,
+    system: &System,
+    slot_name: &str,
+) -> anyhow::Result<Option<String>> {
+    if let Some(pid) = report.slot.as_ref().and_then(|slot| slot.active_pid) {
+        return Ok(Some(format!(
+            "replication slot \"{slot_name}\" is active for pid {pid}: stop what reads from it first"
+        )));
+    }
+    let lanes = state.positions.iter().map(|lane| lane.position.lsn);
+    let reached = lanes.fold(Lsn::ZERO, Lsn::max);
+    let verdict = slot::compare(
+        &expected(slot_name, state, reached),
+        report.slot.as_ref(),
+        &report.server.database,
+        system.system_identifier,
+        report.server.flush_lsn,
+    );
+    if verdict != SlotVerdict::Ours {
+        let remedy = verdict.remedy().unwrap_or_default();
+        return Ok(Some(format!("{verdict}\n  hint: {remedy}")));
+    }
+    let Some(checkpoint) = state.checkpoint else {
+        return Ok(None);
+    };
+    let reached = Reached {
+        timeline: checkpoint.timeline,
+        lsn: reached.max(checkpoint.lsn),
+        journal: &[],
+    };
+    let timeline = slot::timeline(replication, reached, system.timeline)
+        .await
+        .map_err(told)?;
+    Ok(timeline.is_definite().then(|| {
+        let remedy = timeline.remedy().unwrap_or_default();
+        format!("{timeline}\n  hint: {remedy}")
+    }))
+}
+
+/// The interval in which all commits are left out.
+fn skipped(
+    arguments: &SkipArguments,
+    poison: &Poison,
+    checkpoint: Lsn,
+    flush: Lsn,
+) -> anyhow::Result<slot::Gap> {
+    let commit = poison.transaction.map(|transaction| transaction.commit_lsn);
+    let at = poison.error.at.or(commit);
+    if let Some(at) = at
+        && ![Some(at), commit].contains(&Some(arguments.lsn))
+    {
+        bail!(
+            "the server is stuck at {at}, not at {}: `walhook skip --lsn {at}` goes past it",
+            arguments.lsn
+        );
+    }
+    if let Some(unsettled) = poison.unsettled {
+        bail!(
+            "transaction {} that commits at {} comes before it and is not settled yet (the \
+             checkpoint is at {checkpoint}): it would be lost as well. Start the daemon, wait until \
+             what it has read is delivered, spooled or dead, and stop it",
+            unsettled.xid,
+            unsettled.commit_lsn
+        );
+    }
+    match (commit, arguments.to) {
+        (Some(commit), None) => Ok(slot::Gap {
+            from: commit,
+            to: Lsn(commit.0 + 1),
+        }),
+        (None, None) => Err(anyhow!(
+            "the server does not say which transaction fails: give the LSN behind its commit with \
+             --to; `pg_waldump --rmgr=Transaction --start={}` on the server lists the commits",
+            at.unwrap_or(checkpoint)
+        )),
+        (_, Some(to)) if to <= at.unwrap_or(checkpoint).max(checkpoint) || to > flush => {
+            bail!("--to {to} is not between the change that fails and the end of the WAL, {flush}")
+        }
+        (_, Some(to)) => Ok(slot::Gap {
+            from: commit.unwrap_or(checkpoint),
+            to,
+        }),
+    }
+}
+
+/// What is lost.
+fn explained(poison: &Poison, skipped: slot::Gap) -> String {
+    let code = &poison.error.code;
+    let before = poison.changes_before;
+    match poison.transaction {
+        Some(transaction) if skipped.to == Lsn(transaction.commit_lsn.0 + 1) => format!(
+            "transaction {}, which commits at {}, is skipped as a whole: the server cannot decode \
+             one of its changes (SQLSTATE {code}). Of the {before} changes before that one events \
+             may have been delivered; no others of this transaction are sent",
+            transaction.xid, transaction.commit_lsn
+        ),
+        _ => format!(
+            "every transaction that commits from {} to {} is skipped: the server cannot decode a \
+             change of one of them (SQLSTATE {code})",
+            skipped.from, skipped.to
+        ),
+    }
+}
+
+fn go_on(
+    store: &mut Store,
+    slot_name: &str,
+    system: &System,
+    skipped: slot::Gap,
+) -> anyhow::Result<()> {
+    let now_ms = unix_us().div_euclid(1000);
+    let gap = Gap {
+        endpoint: None,
+        reason: GapReason::Skipped,
+        from: skipped.from,
+        to: skipped.to,
+        events: None,
+        recorded_at_ms: now_ms,
+    };
+    let checkpoint = Checkpoint {
+        system_identifier: system.system_identifier,
+        timeline: system.timeline,
+        lsn: skipped.to,
+        written_at_ms: now_ms,
+    };
+    store.go_on_at(slot_name, &checkpoint, History::Same, &[gap])?;
+    Ok(())
+}
