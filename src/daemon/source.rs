@@ -171,7 +171,10 @@ impl Source {
         self.phase = Phase::Running;
         self.shared.metrics.connects.inc();
         match &mut self.stuck {
-            Some(stuck) => return stuck.tried_again(flush),
+            Some(stuck) => {
+                stuck.tried_again(flush);
+                return stuck::tell(stuck, &self.shared, false);
+            }
             None => stuck::show_streaming(&self.shared),
         }
         info!(slot = %self.config.source.slot, "streaming");

@@ -181,6 +181,23 @@ async fn a_timeline_that_branches_before_the_checkpoint() {
 }
 
 #[tokio::test]
+async fn a_standby_without_the_slot_that_was_promoted_too_early() {
+    let Copied {
+        db,
+        copy,
+        receiver,
+        mut daemon,
+    } = copied().await;
+    let copy = moved(&daemon, &db, copy.promoted().start().await);
+    copy.drop_slot().await;
+    copy.sql("INSERT INTO orders VALUES (20)").await;
+    is_definite(&mut daemon, &receiver, &["is on timeline 2"]).await;
+    // What was sent and is gone, and what the standby has committed without a slot.
+    let both = "does not have these transactions\nthe gap is recorded";
+    goes_on(&mut daemon, &copy, &receiver, both).await;
+}
+
+#[tokio::test]
 async fn a_timeline_that_goes_on_behind_all_that_was_read_is_followed() {
     let cluster = Cluster::own().start().await;
     let db = cluster.database().await;
