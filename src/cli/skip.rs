@@ -230,3 +230,96 @@ fn go_on(
     store.go_on_at(slot_name, &checkpoint, History::Same, &[gap])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::postgres::failure::PgError;
+    use crate::progress::tracker::ReadTransaction;
+
+    fn transaction(commit_lsn: u64) -> ReadTransaction {
+        ReadTransaction {
+            commit_lsn: Lsn(commit_lsn),
+            xid: 771,
+            commit_time_us: 0,
+        }
+    }
+
+    fn poison(transaction: Option<ReadTransaction>) -> Poison {
+        Poison {
+            error: PgError {
+                severity: "ERROR".into(),
+                code: "22P03".into(),
+                message: None,
+                at: Some(Lsn(0x200)),
+            },
+            transaction,
+            changes_before: 2,
+            unsettled: None,
+        }
+    }
+
+    /// Of a checkpoint at 0/100 and WAL that ends at 0/1000.
+    fn decided(lsn: u64, to: Option<u64>, poison: &Poison) -> Result<(u64, u64), String> {
+        let arguments = SkipArguments {
+            lsn: Lsn(lsn),
+            to: to.map(Lsn),
+            dry_run: false,
+        };
+        skipped(&arguments, poison, Lsn(0x100), Lsn(0x1000))
+            .map(|gap| (gap.from.0, gap.to.0))
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_transaction_is_named_by_the_change_that_fails_or_by_its_commit() {
+        let poison = poison(Some(transaction(0x300)));
+        for lsn in [0x200, 0x300] {
+            assert_eq!(decided(lsn, None, &poison), Ok((0x300, 0x301)));
+        }
+        assert_eq!(decided(0x200, Some(0x400), &poison), Ok((0x300, 0x400)));
+    }
+
+    #[test]
+    fn each_refusal_has_its_own_words() {
+        let known = poison(Some(transaction(0x300)));
+        let unsettled = Poison {
+            unsettled: Some(transaction(0x180)),
+            ..known.clone()
+        };
+        let unknown = poison(None);
+        assert_eq!(decided(0x200, Some(0x400), &unknown), Ok((0x100, 0x400)));
+        let refusals = [
+            decided(0x208, None, &known),
+            decided(0x200, None, &unsettled),
+            decided(0x200, None, &unknown),
+            decided(0x200, Some(0x200), &unknown),
+            decided(0x200, Some(0x1001), &unknown),
+        ];
+        let texts: Vec<String> = refusals.into_iter().map(Result::unwrap_err).collect();
+        insta::assert_snapshot!(texts.join("\n"), @r"
+the server is stuck at 0/200, not at 0/208: `walhook skip --lsn 0/200` goes past it
+transaction 771 that commits at 0/180 comes before it and is not settled yet (the checkpoint is at 0/100): it would be lost as well. Start the daemon, wait until what it has read is delivered, spooled or dead, and stop it
+the server does not say which transaction fails: give the LSN behind its commit with --to; `pg_waldump --rmgr=Transaction --start=0/200` on the server lists the commits
+--to 0/200 is not between the change that fails and the end of the WAL, 0/1000
+--to 0/1001 is not between the change that fails and the end of the WAL, 0/1000
+");
+    }
+
+    #[test]
+    fn what_is_lost_is_said_before() {
+        let known = poison(Some(transaction(0x300)));
+        let gap = |from, to| slot::Gap {
+            from: Lsn(from),
+            to: Lsn(to),
+        };
+        let texts = [
+            explained(&known, gap(0x300, 0x301)),
+            explained(&poison(None), gap(0x100, 0x400)),
+        ];
+        insta::assert_snapshot!(texts.join("\n"), @r"
+transaction 771, which commits at 0/300, is skipped as a whole: the server cannot decode one of its changes (SQLSTATE 22P03). Of the 2 changes before that one events may have been delivered; no others of this transaction are sent
+every transaction that commits from 0/100 to 0/400 is skipped: the server cannot decode a change of one of them (SQLSTATE 22P03)
+");
+    }
+}

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::harness::cluster::Own;
 use crate::harness::receiver::Event;
-use crate::harness::{ALL_EVENTS, Cluster, Daemon, Database, ORDERS, Receiver, SOON, oracle};
+use crate::harness::{
+    ALL_EVENTS, Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, oracle,
+};
 
 /// Row 1 was delivered when a copy of the cluster was made, row 2 since. The daemon is stopped.
 struct Copied {
@@ -246,4 +248,37 @@ async fn a_snapshot_restored_under_a_running_daemon() {
     assert!(daemon.output().contains("restored to an earlier state"));
     assert_eq!(receiver.attempts().len(), 3);
     drop(copy);
+}
+
+#[tokio::test]
+async fn a_snapshot_without_the_transaction_that_a_lane_stands_in() {
+    let cluster = Cluster::own().start().await;
+    let db = cluster.database().await;
+    db.sql(ORDERS).await;
+    let (receiver, dead) = (Receiver::start().await, Receiver::start().await);
+    let to_both = ALL_EVENTS.replace("to: r", "to: [r, dead]");
+    let daemon = Daemon::of(&db).endpoint("r", &receiver);
+    let daemon = daemon.endpoint("dead", &dead);
+    let mut daemon = daemon.table("public.orders", &to_both).start().await;
+    db.sql("INSERT INTO orders VALUES (1)").await;
+    receiver.wait_for(1, SOON).await;
+    dead.wait_for(1, SOON).await;
+    db.confirmed(SOON).await;
+    assert_eq!(daemon.stop().await, 0);
+    assert!(cluster.stop_fast(SOON).await);
+    let copy = cluster.copy();
+    cluster.start().await;
+    // One endpoint holds the checkpoint, the other's lane goes on.
+    dead.always(Answer::status(500));
+    daemon.launch();
+    db.sql("INSERT INTO orders VALUES (2)").await;
+    receiver.wait_for(2, SOON).await;
+    dead.wait_for_attempts(2, SOON).await;
+    assert_eq!(daemon.stop().await, 0);
+
+    let copy = moved(&daemon, &db, copy.start().await);
+    copy.sql("INSERT INTO orders VALUES (20)").await;
+    outgrow(&copy, &db).await;
+    let said = ["history is not the one that was read"];
+    is_definite(&mut daemon, &receiver, &said).await;
 }
