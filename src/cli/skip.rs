@@ -63,28 +63,9 @@ pub fn run(arguments: &SkipArguments, config: &Config) -> anyhow::Result<Exit> {
             eprintln!("walhook: {refused}");
             return Ok(Exit::Definite);
         }
-        if report.server.encoding == "SQL_ASCII" {
-            replication.read_bytes_as_they_are().await.map_err(told)?;
-        }
-        let probed = probe(
-            replication,
-            Probe {
-                slot: slot_name,
-                publications: report.publications(),
-                start: state.start.unwrap_or_default(),
-                checkpoint: checkpoint.lsn,
-                end: report.server.flush_lsn,
-            },
-        )
-        .await
-        .map_err(told)?;
-        let Probed::Stuck(poison) = probed else {
-            bail!(
-                "the server can decode all changes up to {}: there is nothing to skip",
-                report.server.flush_lsn
-            );
-        };
-        let skipped = skipped(arguments, &poison, checkpoint.lsn, report.server.flush_lsn)?;
+        let poison = poison(replication, slot_name, &state, &report).await?;
+        let flush = report.server.flush_lsn;
+        let skipped = skipped(arguments, &poison, checkpoint.lsn, flush)?;
         println!("{}", explained(&poison, skipped));
         if arguments.dry_run {
             return Ok(Exit::Done);
@@ -96,6 +77,32 @@ pub fn run(arguments: &SkipArguments, config: &Config) -> anyhow::Result<Exit> {
         );
         Ok(Exit::Done)
     })
+}
+
+/// What the server fails on now.
+async fn poison(
+    mut replication: ReplicationConnection,
+    slot_name: &str,
+    state: &SlotState,
+    report: &Report,
+) -> anyhow::Result<Poison> {
+    if report.server.encoding == "SQL_ASCII" {
+        replication.read_bytes_as_they_are().await.map_err(told)?;
+    }
+    let end = report.server.flush_lsn;
+    let what = Probe {
+        slot: slot_name,
+        publications: report.publications(),
+        start: state.start.unwrap_or_default(),
+        checkpoint: state.checkpoint.map_or(Lsn::ZERO, |found| found.lsn),
+        end,
+    };
+    match probe(replication, what).await.map_err(told)? {
+        Probed::Stuck(poison) => Ok(*poison),
+        Probed::Clear => {
+            bail!("the server can decode all changes up to {end}: there is nothing to skip")
+        }
+    }
 }
 
 /// Why a slot cannot be read by this state file: that is `adopt`'s to mend.

@@ -256,6 +256,10 @@ async fn load(store: &StoreHandle, config: &Config) -> Result<SlotState, DaemonE
     let state = store
         .call(move |store| {
             let mut state = store.load(&slot)?;
+            if state.differs.take().is_some() {
+                // Where it still does, it is found again.
+                store.differs(&slot, None)?;
+            }
             if state.rules.get(ALL_RULES) != Some(&hash) {
                 let mut progress = Progress::of(slot);
                 for position in &mut state.positions {

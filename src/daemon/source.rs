@@ -156,7 +156,7 @@ impl Source {
         let kept = self
             .shared
             .store
-            .call(move |store| store.differs(&slot, from));
+            .call(move |store| store.differs(&slot, Some(from)));
         Ok(kept.await?)
     }
 

@@ -65,7 +65,7 @@ pub struct SlotState {
     /// A lane without one stands at the checkpoint.
     pub positions: Vec<LanePosition>,
     /// By commit LSN, lowest first. Below the checkpoint the last
-    /// [`JOURNAL_LENGTH`](crate::progress::tracker::JOURNAL_LENGTH) transactions, from it
+    /// [`JOURNAL_LENGTH`] transactions, from it
     /// on those that a lane stands in.
     pub journal: Vec<JournalEntry>,
     /// Between it and the checkpoint no transaction was sent that the journal lacks.
@@ -157,13 +157,13 @@ impl Store {
     }
 
     /// The server's history is another one than the journal's from `lsn` on: kept for
-    /// `adopt`, which tells what no longer exists.
-    pub fn differs(&mut self, slot: &str, lsn: Lsn) -> Result<(), StoreError> {
+    /// `adopt`, which tells what no longer exists. `None`: that is not known any more.
+    pub fn differs(&mut self, slot: &str, lsn: Option<Lsn>) -> Result<(), StoreError> {
         self.write("write where the history differs", |connection| {
             let id = slot_id(connection, slot)?;
             connection.execute(
                 "UPDATE slot SET differs_lsn = ?2 WHERE id = ?1",
-                params![id, lsn.0.cast_signed()],
+                params![id, lsn.map(|lsn| lsn.0.cast_signed())],
             )?;
             Ok(())
         })

@@ -282,3 +282,30 @@ async fn a_snapshot_without_the_transaction_that_a_lane_stands_in() {
     let said = ["history is not the one that was read"];
     is_definite(&mut daemon, &receiver, &said).await;
 }
+
+#[tokio::test]
+async fn back_on_the_right_server_nothing_has_happened() {
+    let Copied {
+        db,
+        copy,
+        receiver,
+        mut daemon,
+    } = copied().await;
+    let copy = moved(&daemon, &db, copy.start().await);
+    outgrow(&copy, &db).await;
+    is_definite(&mut daemon, &receiver, &["history is not the one"]).await;
+    daemon.edit_config(&copy.url(), &db.url());
+    daemon.launch();
+    db.sql("INSERT INTO orders VALUES (3)").await;
+    let events = receiver.wait_for(3, SOON).await;
+    oracle::assert_no_repeats(&events);
+    assert_eq!(daemon.stop().await, 0);
+    // A gap of later days says nothing of it.
+    db.drop_slot().await;
+    let adopted = daemon.cli_with_secrets(&["adopt"]).await.expect_code(0);
+    assert!(
+        !adopted.stdout.contains("does not have these"),
+        "{}",
+        adopted.text()
+    );
+}

@@ -203,7 +203,7 @@ fn above_the_checkpoint_the_journal_keeps_what_a_lane_stands_in() {
 fn where_the_history_differs_is_kept_until_a_person_goes_on() {
     let place = Place::new();
     let mut store = place.open();
-    store.differs(SLOT, Lsn(70)).unwrap();
+    store.differs(SLOT, Some(Lsn(70))).unwrap();
     assert_eq!(place_of(&mut store).differs, Some(Lsn(70)));
     store
         .go_on_at(SLOT, &checkpoint(50), History::New, &[])
