@@ -90,23 +90,24 @@ impl Stuck {
 /// Shows and tells it. `news`: not told lately.
 pub(super) fn tell(stuck: &Stuck, shared: &Shared, news: bool) {
     let reason = stuck.reason(shared.view.shown().retained_bytes);
+    shared.metrics.stuck.set(1);
+    systemd::waiting(&reason);
+    let state = StreamState::Stuck {
+        reason: reason.clone(),
+    };
+    shared.view.set_stream(state, SystemTime::now());
     if news {
         error!(hint = stuck.hint(), "{reason}");
     }
-    shared.metrics.stuck.set(1);
-    systemd::waiting(&reason);
-    shared
-        .view
-        .set_stream(StreamState::Stuck { reason }, SystemTime::now());
 }
 
 /// All before `read_to` was read: ends `stuck` once that is past it.
 pub(super) fn recover(stuck: &mut Option<Stuck>, read_to: Lsn, shared: &Shared) {
     let is_passed = |stuck: &mut Stuck| stuck.passed_at.is_some_and(|at| at <= read_to);
     if let Some(passed) = stuck.take_if(is_passed) {
-        info!(at = %passed.at, tries = passed.failures, "no longer stuck: the change was decoded");
         shared.metrics.stuck.set(0);
         show_streaming(shared);
+        info!(at = %passed.at, tries = passed.failures, "no longer stuck: the change was decoded");
     }
 }
 
