@@ -62,18 +62,9 @@ pub fn run(arguments: &AdoptArguments, config: &Config) -> anyhow::Result<Exit> 
                 to: report.server.flush_lsn,
             }),
         );
-        match &plan {
-            Plan::Refuse(reason) => {
-                eprintln!("walhook: {reason}");
-                return Ok(Exit::Definite);
-            }
-            Plan::Take(lsn) => {
-                println!("replication slot \"{slot_name}\" is taken at its position, {lsn}");
-            }
-            Plan::Create { drop } => println!(
-                "replication slot \"{slot_name}\" is {}created from now",
-                if *drop { "dropped and " } else { "" }
-            ),
+        say(&plan, slot_name);
+        if matches!(plan, Plan::Refuse(_)) {
+            return Ok(Exit::Definite);
         }
         if arguments.dry_run {
             return Ok(Exit::Done);
@@ -82,18 +73,18 @@ pub fn run(arguments: &AdoptArguments, config: &Config) -> anyhow::Result<Exit> 
             .await
             .map_err(told)?;
         let system = replication.identify_system().await.map_err(told)?;
-        let lsn = match plan {
-            Plan::Take(lsn) => lsn,
-            Plan::Create { drop } => {
-                if drop {
-                    slot::drop_slot(&client, slot_name).await.map_err(told)?;
-                }
-                match create(config, &client, &mut replication, &mut store, &system).await? {
-                    Some(lsn) => lsn,
-                    None => return Ok(Exit::Definite),
-                }
+        if let Plan::Create { drop: true } = plan {
+            slot::drop_slot(&client, slot_name).await.map_err(told)?;
+        }
+        let found = match plan {
+            Plan::Take(lsn) => Some(lsn),
+            Plan::Create { .. } => {
+                create(config, &client, &mut replication, &mut store, &system).await?
             }
-            Plan::Refuse(_) => return Ok(Exit::Definite),
+            Plan::Refuse(_) => None,
+        };
+        let Some(lsn) = found else {
+            return Ok(Exit::Definite);
         };
         let now_ms = unix_us().div_euclid(1000);
         let gaps = gaps(&before, &mut replication, &system, lsn, now_ms).await?;
@@ -108,6 +99,19 @@ pub fn run(arguments: &AdoptArguments, config: &Config) -> anyhow::Result<Exit> 
         println!("\"walhook run\" goes on from {lsn}");
         Ok(Exit::Done)
     })
+}
+
+fn say(plan: &Plan, slot_name: &str) {
+    match plan {
+        Plan::Refuse(reason) => eprintln!("walhook: {reason}"),
+        Plan::Take(lsn) => {
+            println!("replication slot \"{slot_name}\" is taken at its position, {lsn}");
+        }
+        Plan::Create { drop } => println!(
+            "replication slot \"{slot_name}\" is {}created from now",
+            if *drop { "dropped and " } else { "" }
+        ),
+    }
 }
 
 /// What is missing between what was read before and `lsn`, where it goes on.

@@ -79,6 +79,12 @@ impl Stuck {
 
     /// What a person can do.
     pub fn hint(&self) -> String {
+        if self.transaction.is_none() {
+            // A lost WAL segment stands in the way of what comes behind it, too.
+            return "mend the cause, which the server's log names; when that cannot be done, drop \
+                    the slot, and `walhook adopt` goes on from now and records the gap"
+                .to_owned();
+        }
         format!(
             "mend the cause, which the server's log names; or `walhook skip --lsn {}` goes past \
              the whole transaction, whose changes are then lost",

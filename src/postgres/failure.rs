@@ -250,7 +250,7 @@ fn judge_code(error: &PgError, text: String, phase: Phase) -> Failure {
         "53400" => "raise max_replication_slots, or drop slots that nobody reads",
         "42704" => {
             "the slot or a publication was dropped: what was committed since cannot be read. \
-             \"walhook teardown\" and a new start go on from now"
+             Drop the slot, if it is there; `walhook adopt` then creates it anew and records the gap"
         }
         "55000" | "22023" => "the slot cannot be read any more, or wal_level is not logical",
         "0A000" => "connect to the primary, and directly: not through a pooler",
