@@ -197,6 +197,7 @@ async fn a_standby_without_the_slot_that_was_promoted_too_early() {
     // What was sent and is gone, and what the standby has committed without a slot.
     let both = "does not have these transactions\nthe gap is recorded";
     goes_on(&mut daemon, &copy, &receiver, both).await;
+    assert_eq!(daemon.gaps(), ["adopted", "vanished"]);
 }
 
 #[tokio::test]

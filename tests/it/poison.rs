@@ -130,6 +130,7 @@ async fn skip_goes_past_that_transaction_alone() {
         "{}",
         skipped.text()
     );
+    assert_eq!(daemon.gaps(), ["skipped"]);
     daemon.launch();
     receiver.wait_for(3, SOON).await;
     daemon.ready().await;

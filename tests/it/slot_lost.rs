@@ -205,6 +205,7 @@ async fn goes_on(mut daemon: Daemon, db: &Database, receiver: &Receiver, said: &
             adopted.text()
         );
     }
+    assert_eq!(daemon.gaps(), ["adopted"]);
     let before = receiver.attempts().len();
     daemon.launch();
     db.sql("INSERT INTO orders VALUES (100)").await;
