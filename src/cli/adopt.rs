@@ -2,7 +2,8 @@
 //!
 //! A usable slot is taken at its own position. One that is missing, invalidated, or
 //! older than its publication is created anew. What lies between the old checkpoint
-//! and the new one is recorded as a gap.
+//! and the new one is recorded as a gap, and so are transactions that were read and that
+//! the server, restored or failed over to, no longer has.
 
 use anyhow::anyhow;
 use clap::Args;
@@ -15,9 +16,9 @@ use crate::lane::clock::unix_us;
 use crate::lsn::Lsn;
 use crate::postgres::preflight::{self, Found};
 use crate::postgres::replication::{ReplicationConnection, System};
-use crate::postgres::slot::{self, SlotFacts, SlotFault};
+use crate::postgres::slot::{self, Reached, SlotFacts, SlotFault, TimelineVerdict};
 use crate::postgres::{Client, connect, publication};
-use crate::store::{Checkpoint, Gap, GapReason, History, StateLock, Store};
+use crate::store::{Checkpoint, Gap, GapReason, History, SlotState, StateLock, Store};
 
 #[derive(Debug, Args)]
 pub struct AdoptArguments {
@@ -51,24 +52,19 @@ pub fn run(arguments: &AdoptArguments, config: &Config) -> anyhow::Result<Exit> 
             .problems
             .iter()
             .any(|problem| matches!(problem.found, Found::PublicationMissing { .. }));
+        let before = store.load(slot_name)?;
         let plan = plan(
             report.slot.as_ref(),
             &report.server.database,
             without_publication,
+            before.checkpoint.map(|checkpoint| slot::Gap {
+                from: checkpoint.lsn,
+                to: report.server.flush_lsn,
+            }),
         );
-        let before = store.load(slot_name)?.checkpoint;
-        match &plan {
-            Plan::Refuse(reason) => {
-                eprintln!("walhook: {reason}");
-                return Ok(Exit::Definite);
-            }
-            Plan::Take(lsn) => {
-                println!("replication slot \"{slot_name}\" is taken at its position, {lsn}");
-            }
-            Plan::Create { drop } => println!(
-                "replication slot \"{slot_name}\" is {}created from now",
-                if *drop { "dropped and " } else { "" }
-            ),
+        say(&plan, slot_name);
+        if matches!(plan, Plan::Refuse(_)) {
+            return Ok(Exit::Definite);
         }
         if arguments.dry_run {
             return Ok(Exit::Done);
@@ -77,47 +73,147 @@ pub fn run(arguments: &AdoptArguments, config: &Config) -> anyhow::Result<Exit> 
             .await
             .map_err(told)?;
         let system = replication.identify_system().await.map_err(told)?;
-        let lsn = match plan {
-            Plan::Take(lsn) => lsn,
-            Plan::Create { drop } => {
-                if drop {
-                    slot::drop_slot(&client, slot_name).await.map_err(told)?;
-                }
-                match create(config, &client, &mut replication, &mut store, &system).await? {
-                    Some(lsn) => lsn,
-                    None => return Ok(Exit::Definite),
-                }
+        if let Plan::Create { drop: true } = plan {
+            slot::drop_slot(&client, slot_name).await.map_err(told)?;
+        }
+        let found = match plan {
+            Plan::Take(lsn) => Some(lsn),
+            Plan::Create { .. } => {
+                create(config, &client, &mut replication, &mut store, &system).await?
             }
-            Plan::Refuse(_) => return Ok(Exit::Definite),
+            Plan::Refuse(_) => None,
+        };
+        let Some(lsn) = found else {
+            return Ok(Exit::Definite);
         };
         let now_ms = unix_us().div_euclid(1000);
-        let gap = before.filter(|before| before.lsn < lsn).map(|before| Gap {
-            endpoint: None,
-            reason: GapReason::Adopted,
-            from: before.lsn,
-            to: lsn,
-            events: None,
-            recorded_at_ms: now_ms,
-        });
+        let gaps = gaps(&before, &mut replication, &system, lsn, now_ms).await?;
         let checkpoint = Checkpoint {
             system_identifier: system.system_identifier,
             timeline: system.timeline,
             lsn,
             written_at_ms: now_ms,
         };
-        store.go_on_at(slot_name, &checkpoint, History::New, gap.as_ref())?;
-        if let Some(gap) = gap {
-            println!(
-                "the gap is recorded: what was committed from {} to {} is not sent",
-                gap.from, gap.to
-            );
-        }
+        store.go_on_at(slot_name, &checkpoint, History::New, &gaps)?;
+        explain(before.checkpoint.as_ref(), &system, &gaps);
         println!("\"walhook run\" goes on from {lsn}");
         Ok(Exit::Done)
     })
 }
 
-fn plan(slot: Option<&SlotFacts>, database: &str, without_publication: bool) -> Plan {
+fn say(plan: &Plan, slot_name: &str) {
+    match plan {
+        Plan::Refuse(reason) => eprintln!("walhook: {reason}"),
+        Plan::Take(lsn) => {
+            println!("replication slot \"{slot_name}\" is taken at its position, {lsn}");
+        }
+        Plan::Create { drop } => println!(
+            "replication slot \"{slot_name}\" is {}created from now",
+            if *drop { "dropped and " } else { "" }
+        ),
+    }
+}
+
+/// What is missing between what was read before and `lsn`, where it goes on.
+async fn gaps(
+    before: &SlotState,
+    replication: &mut ReplicationConnection,
+    system: &System,
+    lsn: Lsn,
+    now_ms: i64,
+) -> anyhow::Result<Vec<Gap>> {
+    let Some(checkpoint) = before.checkpoint else {
+        return Ok(Vec::new());
+    };
+    let gap = |reason, from, to| Gap {
+        endpoint: None,
+        reason,
+        from,
+        to,
+        events: None,
+        recorded_at_ms: now_ms,
+    };
+    if checkpoint.system_identifier != system.system_identifier {
+        // Its LSNs do not compare with those of this cluster: it ends where nobody knows.
+        let from = checkpoint.lsn;
+        return Ok(vec![gap(GapReason::Adopted, from, from)]);
+    }
+    let lanes = before.positions.iter().map(|lane| lane.position.lsn);
+    let reached = lanes.fold(checkpoint.lsn, Lsn::max);
+    let common = common_end(before, checkpoint.timeline, reached, replication, system).await?;
+    let mut gaps = Vec::new();
+    if common < reached {
+        gaps.push(gap(GapReason::Vanished, common, reached));
+    }
+    let from = common.min(checkpoint.lsn);
+    if from < lsn {
+        gaps.push(gap(GapReason::Adopted, from, lsn));
+    }
+    Ok(gaps)
+}
+
+/// Up to where the server still has what was read, as far as that is known.
+async fn common_end(
+    before: &SlotState,
+    timeline: u32,
+    reached: Lsn,
+    replication: &mut ReplicationConnection,
+    system: &System,
+) -> anyhow::Result<Lsn> {
+    let reached_on = Reached {
+        timeline,
+        lsn: reached,
+        journal: &[],
+    };
+    let verdict = slot::timeline(replication, reached_on, system.timeline)
+        .await
+        .map_err(told)?;
+    let branch = match verdict {
+        TimelineVerdict::Branched { gone, .. } => gone.from,
+        _ => reached,
+    };
+    let differs = before.differs.unwrap_or(reached);
+    Ok(branch.min(differs).min(system.flush))
+}
+
+fn explain(before: Option<&Checkpoint>, system: &System, gaps: &[Gap]) {
+    let Some(before) = before else {
+        println!(
+            "no earlier checkpoint is known: what was confirmed before is not sent again; events \
+             that waited in a state file that is lost, and its dead letters, are lost with it"
+        );
+        return;
+    };
+    if before.system_identifier != system.system_identifier {
+        println!(
+            "what was committed from {} on in the cluster with system identifier {} is not sent; \
+             the gap is recorded",
+            before.lsn, before.system_identifier
+        );
+        return;
+    }
+    for gap in gaps {
+        if gap.reason == GapReason::Vanished {
+            println!(
+                "recorded: webhooks for transactions that committed from {} to {} may have been \
+                 sent, and this server does not have these transactions",
+                gap.from, gap.to
+            );
+        } else {
+            println!(
+                "the gap is recorded: what was committed from {} to {} is not sent",
+                gap.from, gap.to
+            );
+        }
+    }
+}
+
+fn plan(
+    slot: Option<&SlotFacts>,
+    database: &str,
+    without_publication: bool,
+    gap: Option<slot::Gap>,
+) -> Plan {
     let Some(slot) = slot else {
         return Plan::Create { drop: false };
     };
@@ -132,7 +228,7 @@ fn plan(slot: Option<&SlotFacts>, database: &str, without_publication: bool) -> 
         Some(fault) => Plan::Refuse(format!(
             "replication slot \"{}\" {fault}\n  hint: {}",
             slot.name,
-            fault.remedy(&slot.name, None)
+            fault.remedy(&slot.name, gap)
         )),
         None if without_publication => Plan::Create { drop: true },
         None => match slot.confirmed_flush {

@@ -18,6 +18,7 @@ mod schema;
 mod secrets;
 mod send;
 mod signals;
+mod skip;
 pub mod status;
 mod teardown;
 
@@ -81,6 +82,8 @@ enum Command {
     Endpoint(endpoint::EndpointArgs),
     /// Go on with the slot as it is now, after you decided about a gap
     Adopt(adopt::AdoptArguments),
+    /// Go past a transaction with a change that the server cannot decode
+    Skip(skip::SkipArguments),
     /// Show all of it with nothing prepared: a throwaway database, traffic, a receiver, a kill
     Demo(demo::DemoArguments),
     /// Write a commented config from a live database, and a fresh secret
@@ -152,6 +155,7 @@ impl Arguments {
             Command::Check(arguments) => with_config(&|config| check::run(arguments, &config)),
             Command::Send(arguments) => with_config(&|config| send::run(arguments, &config)),
             Command::Adopt(arguments) => with_config(&|config| adopt::run(arguments, &config)),
+            Command::Skip(arguments) => with_config(&|config| skip::run(arguments, &config)),
             Command::Teardown(arguments) => {
                 with_config(&|config| teardown::run(arguments, &config))
             }

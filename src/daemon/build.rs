@@ -27,8 +27,9 @@ use crate::lane::spool_room::SpoolRoom;
 use crate::lane::state::Lanes;
 use crate::lsn::Lsn;
 use crate::mapping::{EndpointMapping, KeyUse};
-use crate::progress::tracker::Tracker;
-use crate::store::{StateFiles, Store, StoreCallError, StoreError, StoreHandle};
+use crate::progress::lineage::ReadHistory;
+use crate::progress::tracker::{ReadTransaction, Tracker};
+use crate::store::{SlotState, StateFiles, Store, StoreCallError, StoreError, StoreHandle};
 use crate::telemetry::admin::{self, AdminError, Pages};
 use crate::telemetry::control::{self, BindError};
 use crate::telemetry::metrics::Metrics;
@@ -226,7 +227,7 @@ async fn build(
         metrics: Arc::clone(&metrics),
         inboxes: ways.inboxes,
         holders: ways.holders,
-        floor,
+        history: history(&restored.state, floor),
     });
     let source = Source::new(source::Parts {
         config: Arc::new(config),
@@ -248,6 +249,17 @@ async fn build(
         "started"
     );
     Ok(view)
+}
+
+/// What was read before this start.
+fn history(state: &SlotState, checkpoint: Lsn) -> ReadHistory {
+    let journal = state.journal.iter().map(|entry| ReadTransaction {
+        commit_lsn: entry.commit_lsn,
+        xid: entry.xid,
+        commit_time_us: entry.commit_time_us,
+    });
+    let known_from = state.journal_from.unwrap_or(checkpoint);
+    ReadHistory::restored(journal.collect(), known_from, checkpoint)
 }
 
 /// The ways of events to the endpoints, by endpoint.

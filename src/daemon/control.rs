@@ -106,7 +106,7 @@ fn complete_slot(slot: &mut SlotStatus, shown: &Shown) {
     slot.stream = Some(StreamStatus {
         state: match &shown.stream {
             StreamState::Starting => "starting".to_owned(),
-            StreamState::Waiting { reason } => reason.clone(),
+            StreamState::Waiting { reason } | StreamState::Stuck { reason } => reason.clone(),
             StreamState::Streaming => "streaming".to_owned(),
             StreamState::Stopping => "stopping".to_owned(),
         },

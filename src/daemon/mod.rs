@@ -19,17 +19,20 @@
 //! A second signal ends it now: what was in flight comes again.
 
 mod build;
+mod canary;
 mod checkpoint;
 mod control;
 mod reading;
 mod refresh;
 mod restore;
 mod session;
+mod session_error;
 mod slot;
 mod source;
+mod stuck;
 mod supervise;
 mod watch;
 
 pub use build::{Daemon, DaemonError};
-pub use slot::{publication_names, wanted};
+pub use slot::{expected, publication_names, wanted};
 pub use source::SourceError;

@@ -24,6 +24,7 @@ use crate::mapping::{EndpointMapping, Mapper, Matched, ParkedEvent, Seen, Source
 use crate::pgoutput::value::Types;
 use crate::pgoutput::{self, DecodeError, Reader, RelationHeader, Step};
 use crate::progress::ledger::LedgerError;
+use crate::progress::lineage::{OtherHistory, ReadHistory, Sent};
 use crate::progress::tracker::{ReadTransaction, Tracker};
 use crate::telemetry::metrics::{ChangeCounters, Metrics, OfRule};
 
@@ -34,6 +35,8 @@ pub enum ReadError {
     Decode(#[from] DecodeError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    History(#[from] OtherHistory),
 }
 
 /// What the driver must do before the next message.
@@ -65,10 +68,8 @@ pub struct Reading {
     tracker: Arc<Tracker>,
     inboxes: Vec<Arc<Inbox>>,
     holders: Vec<Arc<Holder>>,
-    /// Transactions that commit below it were settled before this stream began.
-    floor: Lsn,
-    /// The last transaction that was read to its end.
-    committed_to: Lsn,
+    /// What was read, here and before the checkpoint: Postgres sends some of it again.
+    history: ReadHistory,
     /// The transaction being read was read before as a whole.
     repeat: bool,
     /// By endpoint, with room in memory taken, not in the inboxes yet.
@@ -87,6 +88,14 @@ fn take_parked(parked: Vec<ParkedEvent>, events: &mut Vec<Event>) {
         ..parked.event
     }));
     events.sort_by_key(|event| (event.position, event.endpoint));
+}
+
+fn read_transaction(transaction: &Transaction) -> ReadTransaction {
+    ReadTransaction {
+        commit_lsn: transaction.commit_lsn,
+        xid: transaction.xid,
+        commit_time_us: transaction.commit_time_us,
+    }
 }
 
 fn announced(header: RelationHeader<'_>, types: &Types) -> Announced {
@@ -129,8 +138,7 @@ pub struct Parts {
     /// By endpoint.
     pub inboxes: Vec<Arc<Inbox>>,
     pub holders: Vec<Arc<Holder>>,
-    /// The checkpoint.
-    pub floor: Lsn,
+    pub history: ReadHistory,
 }
 
 impl Reading {
@@ -152,8 +160,7 @@ impl Reading {
             staged: parts.inboxes.iter().map(|_| Vec::new()).collect(),
             inboxes: parts.inboxes,
             holders: parts.holders,
-            floor: parts.floor,
-            committed_to: Lsn::ZERO,
+            history: parts.history,
             repeat: false,
             staged_count: 0,
         }
@@ -168,8 +175,9 @@ impl Reading {
     }
 
     /// A new connection: relations are announced anew, and what was not staged is
-    /// sent again.
-    pub fn reconnected(&mut self) {
+    /// sent again, from `start` on.
+    pub fn reconnected(&mut self, start: Lsn) {
+        self.history.resume(start);
         self.reader = Reader::new();
         self.types = Types::default();
         self.mapping.events.clear();
@@ -182,10 +190,11 @@ impl Reading {
         let message = pgoutput::decode(payload)?;
         match self.reader.step(message)? {
             Step::Begin(transaction) => {
-                self.repeat = transaction.commit_lsn < self.floor
-                    || transaction.commit_lsn <= self.committed_to;
+                let begun = read_transaction(transaction);
+                // Before anything of it is used: of another history nothing may be.
+                self.repeat = self.history.begin(begun)? == Sent::Again;
                 if !self.repeat {
-                    self.tracker.begin(transaction.commit_lsn)?;
+                    self.tracker.begin(begun)?;
                 }
             }
             Step::Change(change) => self.mapping.change(&change, self.repeat),
@@ -194,10 +203,7 @@ impl Reading {
                     self.mapping.change(&change, self.repeat);
                 }
             }
-            Step::Commit {
-                transaction,
-                end_lsn,
-            } => self.commit(&transaction, end_lsn)?,
+            Step::Commit { end_lsn, .. } => self.commit(end_lsn)?,
             Step::Relation(header) => return Ok(Next::Describe(announced(header, &self.types))),
             // Logical messages make no events yet; their ordinals are counted.
             Step::Message(_) | Step::Nothing => {}
@@ -206,10 +212,21 @@ impl Reading {
     }
 
     /// A keepalive: all before `wal_end` was sent.
-    pub fn keepalive(&mut self, wal_end: Lsn) {
+    pub fn keepalive(&mut self, wal_end: Lsn) -> Result<(), ReadError> {
         if self.reader.transaction().is_none() {
+            self.history.idle(wal_end)?;
             self.tracker.idle(wal_end);
         }
+        Ok(())
+    }
+
+    pub fn history(&self) -> &ReadHistory {
+        &self.history
+    }
+
+    /// The transaction whose BEGIN was read and whose COMMIT was not.
+    pub fn half_read(&self) -> Option<ReadTransaction> {
+        self.reader.transaction().map(read_transaction)
     }
 
     /// Bytes that the events of the last message take.
@@ -281,21 +298,14 @@ impl Reading {
         self.reader.bind(announced.relation);
     }
 
-    fn commit(&mut self, transaction: &Transaction, end_lsn: Lsn) -> Result<(), ReadError> {
+    fn commit(&mut self, end_lsn: Lsn) -> Result<(), ReadError> {
         if self.repeat {
             self.repeat = false;
             return Ok(());
         }
         self.flush()?;
-        self.tracker.commit(
-            end_lsn,
-            ReadTransaction {
-                commit_lsn: transaction.commit_lsn,
-                xid: transaction.xid,
-                commit_time_us: transaction.commit_time_us,
-            },
-        )?;
-        self.committed_to = transaction.commit_lsn;
+        self.tracker.commit(end_lsn)?;
+        self.history.commit(end_lsn);
         Ok(())
     }
 }

@@ -37,7 +37,12 @@ pub async fn restore(store: &StoreHandle, config: &Config) -> Result<Restored, D
     let hash = rules_hash(&config.tables, &names);
     let waiting = store
         .call(move |store| {
-            if store.load(&slot)?.rules.get(ALL_RULES) != Some(&hash) {
+            let state = store.load(&slot)?;
+            if state.differs.is_some() {
+                // Where it still does, it is found again.
+                store.differs(&slot, None)?;
+            }
+            if state.rules.get(ALL_RULES) != Some(&hash) {
                 store.rules_changed(&slot, ALL_RULES, hash)?;
             }
             store.waiting_lanes(&slot)

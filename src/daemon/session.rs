@@ -10,114 +10,39 @@
 //!
 //! Whatever waits, the status updates go on: they have a task of their own.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::canary::Canary;
 use super::checkpoint::Lineage;
-use super::reading::{Announced, Next, ReadError, Reading};
+use super::reading::{Announced, Next, Reading};
+use super::session_error::{Ended, SessionError};
 use super::slot::{self, Opened};
 use super::source::{Source, SourceError, SourceStop};
+use super::stuck::{self, Stuck};
 use super::watch::Watch;
 use crate::lane::budget::MemoryBudget;
+use crate::lane::endpoint::Shared;
 use crate::lsn::Lsn;
 use crate::mapping::SourceIdentity;
 use crate::pgoutput::{Frame, Reply};
 use crate::postgres::Client;
-use crate::postgres::catalog::{self, QueryError};
+use crate::postgres::catalog;
 use crate::postgres::connect::{self, Control};
-use crate::postgres::failure::{ConnectError, Failure, ReplicationError, chain, judge};
-use crate::postgres::preflight::Problem;
-use crate::postgres::publication::PublicationError;
+use crate::postgres::failure::{ReplicationError, chain, is_poison};
 use crate::postgres::replication::ReplicationConnection;
-use crate::postgres::slot::SlotVerdict;
 use crate::postgres::status::StatusInputs;
 use crate::postgres::stream::{StreamFrame, StreamReader};
-use crate::store::StoreCallError;
 use crate::telemetry::view::View;
 
 /// Without a byte for so long, though replies were asked for, the peer is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-
-/// How a session ended, when it was not for good.
-#[derive(Debug)]
-pub enum Ended {
-    Stopped,
-    /// Try again: for this reason.
-    Failed(String),
-}
-
-/// What can end a session.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error(transparent)]
-    Replication(#[from] ReplicationError),
-    #[error("failed to {0}")]
-    Query(#[from] QueryError),
-    #[error("failed to {0}")]
-    Publication(#[from] PublicationError),
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error("{0}")]
-    Slot(SlotVerdict),
-    #[error("{}", problems(.0))]
-    Preflight(Vec<Problem>),
-    #[error("{0}")]
-    Transient(String),
-    #[error(transparent)]
-    Store(#[from] StoreCallError),
-}
-
-fn problems(problems: &[Problem]) -> String {
-    format!(
-        "the database is not ready for this config:\n{}",
-        problem_lines(problems)
-    )
-}
-
-fn problem_lines(problems: &[Problem]) -> String {
-    let lines: Vec<String> = problems.iter().map(Problem::full).collect();
-    lines.join("\n")
-}
-
-impl SessionError {
-    /// Decides whether the session is followed by another.
-    fn judged(self, source: &Source) -> Result<Ended, SourceError> {
-        match self {
-            SessionError::Store(error) => Err(SourceError::Store(error)),
-            SessionError::Preflight(problems)
-                if problems.iter().all(|problem| problem.found.is_transient()) =>
-            {
-                Ok(Ended::Failed(problem_lines(&problems)))
-            }
-            SessionError::Slot(verdict) if verdict.is_definite() => {
-                let remedy = verdict.remedy().unwrap_or_default();
-                Err(SourceError::Definite(format!(
-                    "{verdict}\n  hint: {remedy}"
-                )))
-            }
-            SessionError::Preflight(_)
-            | SessionError::Publication(PublicationError::NotAllowed { .. }) => {
-                Err(SourceError::Definite(self.to_string()))
-            }
-            SessionError::Slot(_) | SessionError::Transient(_) => {
-                Ok(Ended::Failed(self.to_string()))
-            }
-            error => match judge(&error, source.phase) {
-                Failure::Transient(reason) => Ok(Ended::Failed(reason)),
-                Failure::Definite(reason) => Err(SourceError::Definite(reason)),
-            },
-        }
-    }
-}
 
 /// A session's connections, before it streams.
 struct Connected {
@@ -125,35 +50,6 @@ struct Connected {
     replication: ReplicationConnection,
     opened: Opened,
     canary: Canary,
-}
-
-/// Ends with why the control connection ended. Dropped, it closes that connection.
-struct Canary {
-    ended: oneshot::Receiver<String>,
-    driver: tokio::task::JoinHandle<()>,
-}
-
-impl Canary {
-    fn keep(connection: impl Future<Output = String> + Send + 'static) -> Self {
-        let (tell, ended) = oneshot::channel();
-        let driver = tokio::spawn(async move {
-            let _ = tell.send(connection.await);
-        });
-        Canary { ended, driver }
-    }
-
-    async fn ended(&mut self) -> String {
-        match (&mut self.ended).await {
-            Ok(reason) => reason,
-            Err(_) => "control connection ended".to_owned(),
-        }
-    }
-}
-
-impl Drop for Canary {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
 }
 
 /// Runs one session to its end.
@@ -168,7 +64,7 @@ pub(super) async fn run(source: &mut Source, stop: &SourceStop) -> Result<Ended,
     };
     match streamed {
         Ok(()) => Ok(Ended::Stopped),
-        Err(error) => error.judged(source),
+        Err(error) => error.judged(source).await,
     }
 }
 
@@ -263,7 +159,7 @@ async fn stream(
     let (mut reader, writer) = replication
         .start(&slot_name, &opened.publications, opened.start)
         .await?;
-    slot::compare_again(source, &control.client).await?;
+    let sent_from = slot::compare_again(source, &control.client).await?;
 
     let received = Arc::new(AtomicU64::new(0));
     let reply_now = Arc::new(Notify::new());
@@ -278,16 +174,16 @@ async fn stream(
     let every = status_interval(&control.client).await?;
     let mut status = StatusTask(tokio::spawn(writer.run(inputs, every, status_stop.clone())));
 
-    source.reading.reconnected();
-    source.streaming();
-    let budget = Arc::clone(&source.shared.budget);
+    source.reading.reconnected(sent_from.max(opened.start));
+    source.streaming(opened.flush);
     let reading = Loop {
         reading: &mut source.reading,
+        stuck: &mut source.stuck,
         client: &control.client,
-        budget: &budget,
+        budget: &source.shared.budget,
         received: &received,
         reply_now: &reply_now,
-        view: &source.shared.view,
+        shared: &source.shared,
     };
     let watch = Watch {
         config: &source.config,
@@ -305,7 +201,12 @@ async fn stream(
             Ok(Err(error)) => SessionError::Replication(error),
             Ok(Ok(())) | Err(_) => SessionError::Transient("status updates ended".to_owned()),
         }),
-        ended = reading.run(&mut reader) => return ended,
+        ended = reading.run(&mut reader) => {
+            if let Err(SessionError::Decoding(_)) = &ended {
+                slot::show_retained(source, &control.client).await?;
+            }
+            return ended;
+        }
         ended = watch.run() => return ended,
         () = shown => {}
     }
@@ -353,11 +254,12 @@ async fn status_interval(client: &Client) -> Result<Option<Duration>, SessionErr
 /// The loop over the stream.
 struct Loop<'a> {
     reading: &'a mut Reading,
+    stuck: &'a mut Option<Stuck>,
     client: &'a Client,
     budget: &'a MemoryBudget,
     received: &'a AtomicU64,
     reply_now: &'a Notify,
-    view: &'a View,
+    shared: &'a Shared,
 }
 
 /// What a frame leaves to be done, once it is no longer borrowed.
@@ -371,10 +273,20 @@ impl Loop<'_> {
     async fn run(mut self, reader: &mut StreamReader) -> Result<(), SessionError> {
         loop {
             loop {
-                let then = match reader.next_frame()? {
-                    None => break,
-                    Some(frame) => self.frame(frame)?,
+                let then = match reader.next_frame() {
+                    Ok(None) => break,
+                    Ok(Some(frame)) => self.frame(frame)?,
+                    Err(ReplicationError::Server(error)) if is_poison(&error) => {
+                        // What came before it is the lanes' already.
+                        self.reading.flush()?;
+                        return Err(SessionError::Decoding(error));
+                    }
+                    Err(error) => return Err(error.into()),
                 };
+                if self.stuck.is_some() {
+                    let read_to = self.reading.history().read_to();
+                    stuck::recover(self.stuck, read_to, self.shared);
+                }
                 match then {
                     Then::Go => {}
                     Then::Describe(announced) => self.describe(announced).await?,
@@ -416,8 +328,8 @@ impl Loop<'_> {
             }
             StreamFrame::Copy(Frame::Keepalive { wal_end, reply, .. }) => {
                 self.received.fetch_max(wal_end.0, Ordering::Relaxed);
-                self.view.update(|shown| shown.wal_end = wal_end);
-                self.reading.keepalive(wal_end);
+                self.shared.view.update(|shown| shown.wal_end = wal_end);
+                self.reading.keepalive(wal_end)?;
                 if reply == Reply::Now {
                     self.reply_now.notify_one();
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::session::SessionError;
+use super::session_error::SessionError;
 use super::source::Source;
 use crate::config::Config;
 use crate::event::EndpointIndex;
@@ -17,9 +17,11 @@ use crate::postgres::catalog::Server;
 use crate::postgres::preflight;
 use crate::postgres::publication::{self, PublicationNames};
 use crate::postgres::replication::{ReplicationConnection, System};
-use crate::postgres::slot::{self, Expected, Marked, SlotVerdict, blockers};
+use crate::postgres::slot::{
+    self, Expected, Marked, Reached, SlotVerdict, TimelineVerdict, blockers,
+};
 use crate::postgres::wanted::Wanted;
-use crate::store::{Checkpoint, SlotState, StartAt};
+use crate::store::{Checkpoint, SlotState};
 
 /// The creation of a slot that waits longer is told with what it waits for.
 const CREATION_TOLD_AFTER: Duration = Duration::from_secs(3);
@@ -28,7 +30,10 @@ const CREATION_TOLD_AFTER: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Opened {
     pub publications: Vec<String>,
+    /// `0/0`: at the slot's own position.
     pub start: Lsn,
+    /// The end of the server's WAL.
+    pub flush: Lsn,
 }
 
 /// What the config wants of the database.
@@ -67,13 +72,10 @@ pub(super) async fn open(
     let names = publication_names(&config);
     let report = preflight::inspect(client, &names, &wanted(&config)).await?;
     // The slot's own state first: about a lost slot the other problems say nothing.
-    let verdict = judge(
-        &remembered(source),
-        &config,
-        report.slot.as_ref(),
-        &report.server,
-        system,
-    );
+    let verdict = judge(source, report.slot.as_ref(), &report.server, system);
+    if !matches!(verdict, SlotVerdict::OtherCluster { .. }) {
+        compare_timeline(source, replication, system).await?;
+    }
     if verdict.is_definite() {
         return Err(SessionError::Slot(verdict));
     }
@@ -100,13 +102,65 @@ pub(super) async fn open(
     if verdict == SlotVerdict::Fresh {
         create(source, client, replication, system).await?;
     }
+    let confirmed = report.slot.as_ref().and_then(|slot| slot.confirmed_flush);
+    // What `skip` passed would come again, also when a crash of the server has set the
+    // slot back.
+    let start = source.state.start.filter(|start| confirmed < Some(*start));
     Ok(Opened {
         publications: report.publications().to_vec(),
-        start: match (source.state.start, source.state.checkpoint) {
-            (StartAt::Checkpoint, Some(checkpoint)) => checkpoint.lsn,
-            _ => Lsn::ZERO,
-        },
+        start: start.unwrap_or_default(),
+        flush: report.server.flush_lsn,
     })
+}
+
+/// Asks anew how much WAL the server keeps for us.
+pub(super) async fn show_retained(source: &Source, client: &Client) -> Result<(), SessionError> {
+    let found = slot::slot(client, &source.config.source.slot).await?;
+    let retained = found.and_then(|slot| slot.retained_bytes);
+    let view = &source.shared.view;
+    view.update(|shown| shown.retained_bytes = retained);
+    Ok(())
+}
+
+/// Whether the server is on a timeline that has all that was read.
+async fn compare_timeline(
+    source: &mut Source,
+    replication: &mut ReplicationConnection,
+    system: &System,
+) -> Result<(), SessionError> {
+    let Some(checkpoint) = remembered(source).checkpoint else {
+        return Ok(());
+    };
+    let journal: Vec<_> = source.reading.history().known().copied().collect();
+    let reached = Reached {
+        timeline: checkpoint.timeline,
+        lsn: source.reached(),
+        journal: &journal,
+    };
+    let verdict = slot::timeline(replication, reached, system.timeline).await?;
+    if verdict.is_definite() {
+        return Err(SessionError::Timeline(verdict));
+    }
+    if verdict != TimelineVerdict::Same && source.told.is_news(&verdict.to_string()) {
+        info!("{verdict}");
+    }
+    Ok(())
+}
+
+/// What the slot is compared with.
+pub fn expected(slot: &str, state: &SlotState, reached: Lsn) -> Expected {
+    Expected {
+        slot: slot.to_owned(),
+        reached,
+        checkpoint: state.checkpoint.map(|checkpoint| Marked {
+            system_identifier: checkpoint.system_identifier,
+            lsn: checkpoint.lsn,
+        }),
+        intention: state.intention.map(|intention| Marked {
+            system_identifier: intention.system_identifier,
+            lsn: intention.lsn,
+        }),
+    }
 }
 
 /// What the state file remembers by now: the checkpoint of the start, or the one that
@@ -130,49 +184,39 @@ fn remembered(source: &Source) -> SlotState {
     state
 }
 
-/// After START: nobody has moved or recreated the slot in between.
-pub(super) async fn compare_again(source: &Source, client: &Client) -> Result<(), SessionError> {
-    let config = &source.config;
+/// After START: nobody has moved or recreated the slot in between. The slot's position,
+/// which nobody but us moves now.
+pub(super) async fn compare_again(source: &Source, client: &Client) -> Result<Lsn, SessionError> {
     let server = crate::postgres::catalog::server(client).await?;
-    let facts = slot::slot(client, &config.source.slot).await?;
+    let facts = slot::slot(client, &source.config.source.slot).await?;
+    let confirmed = facts.as_ref().and_then(|slot| slot.confirmed_flush);
+    let confirmed = confirmed.unwrap_or_default();
     let Some(lineage) = *source.lineage.borrow() else {
-        return Ok(());
+        return Ok(confirmed);
     };
     let system = System {
         system_identifier: lineage.system_identifier,
         timeline: lineage.timeline,
         flush: server.flush_lsn,
     };
-    let state = remembered(source);
-    match judge(&state, config, facts.as_ref(), &server, &system) {
+    match judge(source, facts.as_ref(), &server, &system) {
         SlotVerdict::Fresh => Err(SessionError::Transient(
             "the slot was dropped while the stream was started".to_owned(),
         )),
         verdict if verdict.is_definite() => Err(SessionError::Slot(verdict)),
-        _ => Ok(()),
+        _ => Ok(confirmed),
     }
 }
 
 fn judge(
-    state: &SlotState,
-    config: &Config,
+    source: &Source,
     facts: Option<&slot::SlotFacts>,
     server: &Server,
     system: &System,
 ) -> SlotVerdict {
-    let expected = Expected {
-        slot: config.source.slot.clone(),
-        checkpoint: state.checkpoint.map(|checkpoint| Marked {
-            system_identifier: checkpoint.system_identifier,
-            lsn: checkpoint.lsn,
-        }),
-        intention: state.intention.map(|intention| Marked {
-            system_identifier: intention.system_identifier,
-            lsn: intention.lsn,
-        }),
-    };
+    let name = &source.config.source.slot;
     slot::compare(
-        &expected,
+        &expected(name, &remembered(source), source.reached()),
         facts,
         &server.database,
         system.system_identifier,

@@ -15,13 +15,16 @@ use tracing::{info, warn};
 
 use super::checkpoint::Lineage;
 use super::reading::Reading;
-use super::session::{self, Ended};
+use super::session;
+use super::session_error::Ended;
+use super::stuck::{self, Stuck};
 use crate::config::Config;
 use crate::delivery::backoff::backoff;
 use crate::lane::endpoint::Shared;
 use crate::lsn::Lsn;
 use crate::postgres::failure::Phase;
-use crate::store::{SlotState, StartAt, StoreCallError};
+use crate::progress::lineage::OtherHistory;
+use crate::store::{SlotState, StoreCallError};
 use crate::telemetry::systemd;
 use crate::telemetry::view::StreamState;
 
@@ -62,6 +65,7 @@ pub struct Source {
     pub(super) durable: watch::Receiver<Lsn>,
     /// Before the first session that streamed.
     pub(super) phase: Phase,
+    pub(super) stuck: Option<Stuck>,
     pub(super) told: Told,
 }
 
@@ -93,6 +97,7 @@ impl Source {
             lineage: parts.lineage,
             durable: parts.durable,
             phase: Phase::Starting,
+            stuck: None,
             told: Told::default(),
         }
     }
@@ -102,24 +107,20 @@ impl Source {
         loop {
             let began = Instant::now();
             let ended = session::run(&mut self, &stop).await?;
-            let reason = match ended {
-                Ended::Stopped => return Ok(()),
-                Ended::Failed(reason) => reason,
-            };
             self.shared.metrics.streaming.set(0);
             if began.elapsed() >= STEADY {
                 failures = 0;
             }
-            let wait =
-                backoff(failures, BACKOFF_MAX, fastrand::u64(..)).max(Duration::from_millis(50));
-            failures = failures.saturating_add(1);
-            if self.told.is_news(&reason) {
-                warn!(reason, "not streaming; trying again");
-            }
-            systemd::waiting(&reason);
-            self.shared
-                .view
-                .set_stream(StreamState::Waiting { reason }, SystemTime::now());
+            let wait = match ended {
+                Ended::Stopped => return Ok(()),
+                Ended::Failed(reason) => {
+                    self.tell_failure(reason);
+                    failures += 1;
+                    let wait = backoff(failures - 1, BACKOFF_MAX, fastrand::u64(..));
+                    wait.max(Duration::from_millis(50))
+                }
+                Ended::Stuck => self.tell_stuck(),
+            };
             tokio::select! {
                 () = stop.reading.cancelled() => return Ok(()),
                 () = tokio::time::sleep(wait) => {}
@@ -127,17 +128,55 @@ impl Source {
         }
     }
 
-    /// The stream runs.
-    pub(super) fn streaming(&mut self) {
-        self.phase = Phase::Running;
-        // What skip or adopt asked for holds for the first session.
-        self.state.start = StartAt::Slot;
-        self.shared.metrics.streaming.set(1);
-        self.shared.metrics.connects.inc();
+    fn tell_failure(&mut self, reason: String) {
+        if self.told.is_news(&reason) {
+            warn!(reason, "not streaming; trying again");
+        }
+        systemd::waiting(&reason);
         self.shared
             .view
-            .set_stream(StreamState::Streaming, SystemTime::now());
-        systemd::ready();
+            .set_stream(StreamState::Waiting { reason }, SystemTime::now());
+    }
+
+    /// How long to wait before it is tried again. Its own count of failures: a session
+    /// that takes long to come to the change is no success.
+    fn tell_stuck(&mut self) -> Duration {
+        let Some(stuck) = &self.stuck else {
+            return stuck::RETRY_MIN;
+        };
+        let news = self.told.is_news(&stuck.place());
+        stuck::tell(stuck, &self.shared, news);
+        let wait = backoff(stuck.failures, stuck::RETRY_MAX, fastrand::u64(..));
+        wait.max(stuck::RETRY_MIN)
+    }
+
+    /// For `walhook adopt`.
+    pub(super) async fn keep_difference(&self, error: &OtherHistory) -> Result<(), SourceError> {
+        let (slot, from) = (self.config.source.slot.clone(), error.from());
+        let kept = self
+            .shared
+            .store
+            .call(move |store| store.differs(&slot, Some(from)));
+        Ok(kept.await?)
+    }
+
+    /// All of the WAL that was read: here, before the checkpoint, or in part, by a lane.
+    pub(super) fn reached(&self) -> Lsn {
+        let lanes = self.state.positions.iter().map(|lane| lane.position.lsn);
+        lanes.fold(self.reading.history().read_to(), Lsn::max)
+    }
+
+    /// The stream runs. One that is stuck is so until it has passed the change.
+    pub(super) fn streaming(&mut self, flush: Lsn) {
+        self.phase = Phase::Running;
+        self.shared.metrics.connects.inc();
+        match &mut self.stuck {
+            Some(stuck) => {
+                stuck.tried_again(flush);
+                return stuck::tell(stuck, &self.shared, false);
+            }
+            None => stuck::show_streaming(&self.shared),
+        }
         info!(slot = %self.config.source.slot, "streaming");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
-use super::session::SessionError;
+use super::session_error::SessionError;
 use super::slot::{publication_names, wanted};
 use crate::config::Config;
 use crate::lane::endpoint::Shared;

@@ -25,6 +25,7 @@ use std::io;
 use postgres_protocol::message::backend::ErrorFields;
 
 use super::conninfo::Host;
+use crate::lsn::Lsn;
 
 /// An error or notice of the server. DETAIL and CONTEXT are not kept: they may hold
 /// row values; of CONTEXT only the position that it names.
@@ -36,7 +37,7 @@ pub struct PgError {
     /// `None` for an error raised while rows are decoded.
     pub message: Option<String>,
     /// `associated LSN` of the change that failed.
-    pub at: Option<String>,
+    pub at: Option<Lsn>,
 }
 
 impl fmt::Display for PgError {
@@ -97,11 +98,12 @@ impl PgError {
 }
 
 /// The LSN of `..., associated LSN 0/16B3748`, which no translation changes in form.
-fn position(context: &str) -> Option<String> {
+///
+/// What the plugin called has put its own lines before it, where `1/0` is a division.
+fn position(context: &str) -> Option<Lsn> {
     context
-        .split(|c: char| !c.is_ascii_hexdigit() && c != '/')
-        .find_map(|word| word.parse::<crate::lsn::Lsn>().ok())
-        .map(|lsn| lsn.to_string())
+        .rsplit(|c: char| !c.is_ascii_hexdigit() && c != '/')
+        .find_map(|word| word.parse().ok())
 }
 
 /// No connection could be made.
@@ -248,26 +250,24 @@ fn judge_code(error: &PgError, text: String, phase: Phase) -> Failure {
         "53400" => "raise max_replication_slots, or drop slots that nobody reads",
         "42704" => {
             "the slot or a publication was dropped: what was committed since cannot be read. \
-             \"walhook teardown\" and a new start go on from now"
+             Drop the slot, if it is there; `walhook adopt` then creates it anew and records the gap"
         }
         "55000" | "22023" => "the slot cannot be read any more, or wal_level is not logical",
         "0A000" => "connect to the primary, and directly: not through a pooler",
-        code if error.message.is_none() && is_poison(code) => {
-            let at = error.at.as_deref().unwrap_or("an unknown LSN");
-            return Failure::Transient(format!(
-                "stuck at {at}: the server cannot decode a change, SQLSTATE {code}; \
-                 WAL is retained from there on"
-            ));
-        }
         _ => return Failure::Transient(text),
     };
     Failure::Definite(format!("{text}\n  hint: {hint}"))
 }
 
-fn is_poison(code: &str) -> bool {
-    code.starts_with("22")
-        || code.starts_with("21")
-        || matches!(code, "54000" | "XX000" | "58P01" | "42883")
+/// Whether an error that ended the stream will end it each time: a change that the server
+/// cannot decode. Where it stands is in the error's `at`, when the server knows it.
+pub fn is_poison(error: &PgError) -> bool {
+    let code = error.code.as_str();
+    // "Other plugin" and its like, which START says.
+    code != "22023"
+        && (code.starts_with("22")
+            || code.starts_with("21")
+            || matches!(code, "54000" | "XX000" | "58P01" | "42883"))
 }
 
 /// The error and its causes, each once.
@@ -306,7 +306,7 @@ mod tests {
             severity: "ERROR".to_owned(),
             code: code.to_owned(),
             message: message.map(str::to_owned),
-            at: Some("0/16B3748".to_owned()),
+            at: Some(Lsn(0x16B_3748)),
         })
     }
 
@@ -333,17 +333,23 @@ mod tests {
 
     #[test]
     fn an_error_while_rows_are_decoded_shows_code_and_position_alone() {
-        let Failure::Transient(text) = judge(&server("22012", None), Phase::Running) else {
-            panic!("definite");
+        let ReplicationError::Server(error) = server("22012", None) else {
+            panic!("another error");
         };
-        assert!(text.starts_with("stuck at 0/16B3748"), "{text}");
-        assert!(text.contains("SQLSTATE 22012"), "{text}");
+        assert!(is_poison(&error));
+        assert_eq!(error.to_string(), "SQLSTATE 22012 at LSN 0/16B3748");
+        for code in ["57P01", "42704", "55000", "53100", "22023"] {
+            let ReplicationError::Server(error) = server(code, None) else {
+                panic!("another error");
+            };
+            assert!(!is_poison(&error), "{code}");
+        }
     }
 
     #[test]
     fn the_position_is_read_from_the_context() {
-        let context = "slot \"s\", output plugin \"pgoutput\", in the change callback, associated LSN 0/16B3748";
-        assert_eq!(position(context).as_deref(), Some("0/16B3748"));
+        let context = "SQL expression \"1/0\"\nslot \"s\", output plugin \"pgoutput\", in the change callback, associated LSN 0/16B3748";
+        assert_eq!(position(context), Some(Lsn(0x16B_3748)));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! connect      the two connections, their pinned settings (socket, tls, messages)
 //! replication  commands until the stream starts
 //! stream       frames in, status updates out (status)
+//! probe        reads the slot without confirming, to see where the server fails
 //! failure      what an error means
 //! catalog      what there is: server, tables, keys, what types are made of
 //! wanted       what the config wants of it
@@ -24,6 +25,7 @@ pub mod failure;
 mod keywords;
 mod messages;
 mod passfile;
+pub mod probe;
 pub mod replication;
 mod socket;
 pub mod status;

@@ -88,6 +88,15 @@ impl ReplicationConnection {
         system().ok_or_else(|| malformed("IDENTIFY_SYSTEM"))
     }
 
+    /// The history file of a timeline, which the server may have lost.
+    pub async fn timeline_history(&mut self, timeline: u32) -> Result<String, ReplicationError> {
+        let rows = self.query(&format!("TIMELINE_HISTORY {timeline}")).await?;
+        rows.into_iter()
+            .next()
+            .and_then(|row| row.into_iter().nth(1)?)
+            .ok_or_else(|| malformed("TIMELINE_HISTORY"))
+    }
+
     /// Lets rows of a database in SQL_ASCII through as the bytes that they are.
     pub async fn read_bytes_as_they_are(&mut self) -> Result<(), ReplicationError> {
         self.query("SET client_encoding = 'SQL_ASCII'").await?;

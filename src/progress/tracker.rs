@@ -76,7 +76,8 @@ pub struct Unsaved {
     pub places: Vec<LanePlace>,
     pub on_disk: Vec<DiskPlace>,
     pub missed: Vec<Missed>,
-    /// In the order of commit LSNs, none above the checkpoint.
+    /// In the order of commit LSNs: all since the last time that are below the
+    /// checkpoint, and of those above it the ones that `places` stand in.
     pub transactions: Vec<ReadTransaction>,
 }
 
@@ -105,6 +106,8 @@ struct Inner {
     missed: HashMap<EndpointIndex, Missed>,
     missed_since: Vec<EndpointIndex>,
     read: std::collections::VecDeque<ReadTransaction>,
+    /// Its COMMIT was not read yet.
+    being_read: Option<ReadTransaction>,
 }
 
 impl Tracker {
@@ -118,22 +121,27 @@ impl Tracker {
                 missed: HashMap::new(),
                 missed_since: Vec::new(),
                 read: std::collections::VecDeque::new(),
+                being_read: None,
             }),
         }
     }
 
-    pub fn begin(&self, commit_lsn: Lsn) -> Result<(), LedgerError> {
-        self.lock().ledger.begin(commit_lsn)
+    pub fn begin(&self, transaction: ReadTransaction) -> Result<(), LedgerError> {
+        let mut inner = self.lock();
+        inner.ledger.begin(transaction.commit_lsn)?;
+        inner.being_read = Some(transaction);
+        Ok(())
     }
 
     pub fn wanted(&self, events: u64) -> Result<(), LedgerError> {
         self.lock().ledger.wanted(events)
     }
 
-    pub fn commit(&self, end_lsn: Lsn, transaction: ReadTransaction) -> Result<(), LedgerError> {
+    pub fn commit(&self, end_lsn: Lsn) -> Result<(), LedgerError> {
         let mut inner = self.lock();
         inner.ledger.commit(end_lsn)?;
-        inner.read.push_back(transaction);
+        let transaction = inner.being_read.take();
+        inner.read.extend(transaction);
         // What is both older than the journal is long and below the next checkpoint
         // would be trimmed when it is stored.
         while inner.read.len() > JOURNAL_LENGTH
@@ -221,15 +229,18 @@ impl Tracker {
         let below = inner
             .read
             .partition_point(|transaction| transaction.commit_lsn < confirmable);
+        let mut transactions: Vec<_> = inner.read.drain(..below).collect();
+        let places: Vec<_> = inner.places.drain().map(|(_, place)| place).collect();
+        transactions.extend(inner.stood_in(&places));
         Unsaved {
             checkpoint,
-            places: inner.places.drain().map(|(_, place)| place).collect(),
+            places,
             on_disk: inner.on_disk.drain().map(|(_, place)| place).collect(),
             missed: missed
                 .iter()
                 .filter_map(|endpoint| inner.missed.get(endpoint).copied())
                 .collect(),
-            transactions: inner.read.drain(..below).collect(),
+            transactions,
         }
     }
 
@@ -240,19 +251,75 @@ impl Tracker {
     }
 }
 
+impl Inner {
+    /// The transactions above the checkpoint that lanes stand in, in their order.
+    fn stood_in(&self, places: &[LanePlace]) -> Vec<ReadTransaction> {
+        let mut lsns: Vec<Lsn> = places.iter().map(|place| place.position.lsn).collect();
+        lsns.sort_unstable();
+        lsns.dedup();
+        lsns.into_iter()
+            .filter_map(|lsn| {
+                let at = self.read.binary_search_by_key(&lsn, |read| read.commit_lsn);
+                let read = at.ok().and_then(|index| self.read.get(index));
+                read.or(self.being_read.as_ref().filter(|it| it.commit_lsn == lsn))
+                    .copied()
+            })
+            .collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(tracker: &Tracker, commit_lsn: u64, events: u64) {
-        tracker.begin(Lsn(commit_lsn)).unwrap();
+        tracker.begin(transaction(commit_lsn)).unwrap();
         tracker.wanted(events).unwrap();
-        let transaction = ReadTransaction {
+        tracker.commit(Lsn(commit_lsn + 8)).unwrap();
+    }
+
+    fn transaction(commit_lsn: u64) -> ReadTransaction {
+        ReadTransaction {
             commit_lsn: Lsn(commit_lsn),
             xid: 7,
             commit_time_us: 0,
-        };
-        tracker.commit(Lsn(commit_lsn + 8), transaction).unwrap();
+        }
+    }
+
+    fn place(lane: &str, lsn: u64, ordinal: u64) -> LanePlace {
+        LanePlace {
+            endpoint: EndpointIndex(0),
+            lane: lane.into(),
+            position: Position {
+                lsn: Lsn(lsn),
+                ordinal,
+                n: 0,
+            },
+            attempts: 0,
+            first_attempt_unix_ms: None,
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_a_lane_stands_in_goes_with_its_place() {
+        let tracker = Tracker::new(Lsn::ZERO);
+        read(&tracker, 100, 2);
+        read(&tracker, 200, 2);
+        tracker.begin(transaction(300)).unwrap();
+        tracker.wanted(1).unwrap();
+        settle(&tracker, 200, Some(place("a", 200, 2)));
+        let unsaved = tracker.take_unsaved();
+        assert_eq!(unsaved.checkpoint, None);
+        assert_eq!(unsaved.transactions, [transaction(200)]);
+        // Also one whose COMMIT has not come; where no lane moved there is nothing to keep.
+        settle(&tracker, 300, Some(place("b", 300, 2)));
+        assert_eq!(tracker.take_unsaved().transactions, [transaction(300)]);
+        // Below the checkpoint all of them are kept.
+        for commit_lsn in [100, 100, 200] {
+            settle(&tracker, commit_lsn, None);
+        }
+        let below = tracker.take_unsaved().transactions;
+        assert_eq!(below, [transaction(100), transaction(200)]);
     }
 
     fn settle(tracker: &Tracker, commit_lsn: u64, place: Option<LanePlace>) {
@@ -310,20 +377,9 @@ mod tests {
     fn of_a_lane_only_its_last_place_is_saved() {
         let tracker = Tracker::new(Lsn::ZERO);
         read(&tracker, 100, 2);
-        let place = |ordinal| LanePlace {
-            endpoint: EndpointIndex(0),
-            lane: "all".into(),
-            position: Position {
-                lsn: Lsn(100),
-                ordinal,
-                n: 0,
-            },
-            attempts: 0,
-            first_attempt_unix_ms: None,
-        };
-        settle(&tracker, 100, Some(place(1)));
-        settle(&tracker, 100, Some(place(2)));
-        assert_eq!(tracker.take_unsaved().places, [place(2)]);
+        settle(&tracker, 100, Some(place("all", 100, 1)));
+        settle(&tracker, 100, Some(place("all", 100, 2)));
+        assert_eq!(tracker.take_unsaved().places, [place("all", 100, 2)]);
     }
 
     #[test]

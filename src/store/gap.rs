@@ -20,14 +20,18 @@ pub enum GapReason {
     Skipped,
     /// `walhook adopt`.
     Adopted,
+    /// The other way round: these transactions were sent, and after a failover or a
+    /// restore the database no longer has them. Recorded by `walhook adopt`.
+    Vanished,
 }
 
 impl GapReason {
-    const ALL: [GapReason; 4] = [
+    const ALL: [GapReason; 5] = [
         GapReason::SpoolFull,
         GapReason::EndpointDropped,
         GapReason::Skipped,
         GapReason::Adopted,
+        GapReason::Vanished,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -36,6 +40,7 @@ impl GapReason {
             GapReason::EndpointDropped => "endpoint_dropped",
             GapReason::Skipped => "skipped",
             GapReason::Adopted => "adopted",
+            GapReason::Vanished => "vanished",
         }
     }
 }
@@ -54,9 +59,49 @@ pub struct Gap {
     pub recorded_at_ms: i64,
 }
 
+/// Which gaps are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    NotYet,
+    OrNot,
+}
+
 impl Store {
     /// In order of the WAL.
     pub fn gaps(&mut self, slot: &str) -> Result<Vec<Gap>, StoreError> {
+        self.gaps_where(slot, Told::OrNot)
+    }
+
+    /// Those that nobody was told of as they are now, in order of the WAL.
+    pub fn gaps_to_announce(&mut self, slot: &str) -> Result<Vec<Gap>, StoreError> {
+        self.gaps_where(slot, Told::NotYet)
+    }
+
+    /// Whoever asked for it was told of `gap`. One that has grown meanwhile stays to be
+    /// announced.
+    pub fn announced(&mut self, slot: &str, gap: &Gap, at_ms: i64) -> Result<(), StoreError> {
+        self.write("mark a gap as announced", |connection| {
+            let Some(id) = find_slot(connection, slot)? else {
+                return Ok(());
+            };
+            connection.execute(
+                "UPDATE gap SET announced_at_ms = ?6
+                 WHERE slot = ?1 AND endpoint = ?2 AND reason = ?3 AND from_lsn = ?4
+                   AND to_lsn = ?5",
+                params![
+                    id,
+                    gap.endpoint.as_deref().unwrap_or(""),
+                    gap.reason.as_str(),
+                    gap.from.0.cast_signed(),
+                    gap.to.0.cast_signed(),
+                    at_ms,
+                ],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn gaps_where(&mut self, slot: &str, told: Told) -> Result<Vec<Gap>, StoreError> {
         self.read("read gaps", |connection| {
             let Some(id) = find_slot(connection, slot)? else {
                 return Ok(Vec::new());
@@ -64,8 +109,9 @@ impl Store {
             let rows = collect(
                 connection,
                 "SELECT endpoint, reason, from_lsn, to_lsn, events, recorded_at_ms
-                 FROM gap WHERE slot = ?1 ORDER BY from_lsn, endpoint",
-                [id],
+                 FROM gap WHERE slot = ?1 AND (?2 OR announced_at_ms IS NULL)
+                 ORDER BY from_lsn, endpoint",
+                params![id, told == Told::OrNot],
                 |row| {
                     let reason: String = row.get(1)?;
                     let endpoint: String = row.get(0)?;
@@ -101,7 +147,10 @@ pub(super) fn upsert_gap(connection: &Connection, slot: i64, gap: &Gap) -> Resul
         .prepare_cached(
             "INSERT INTO gap (slot, endpoint, reason, from_lsn, to_lsn, events, recorded_at_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-             ON CONFLICT DO UPDATE SET to_lsn = excluded.to_lsn, events = excluded.events,
+             ON CONFLICT DO UPDATE SET
+               announced_at_ms = iif(to_lsn = excluded.to_lsn AND events IS excluded.events,
+                 announced_at_ms, NULL),
+               to_lsn = excluded.to_lsn, events = excluded.events,
                recorded_at_ms = excluded.recorded_at_ms",
         )?
         .execute(params![

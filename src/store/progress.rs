@@ -11,10 +11,10 @@ use super::connection::{Store, slot_id};
 use super::dead::{NewDeadLetter, insert_dead};
 use super::error::{Fault, StoreError};
 use super::gap::{Gap, upsert_gap};
-use super::slot::{Checkpoint, JournalEntry, LanePosition, StartAt};
+use super::journal::append_journal;
+use super::slot::{Checkpoint, JournalEntry, LanePosition};
 use super::spool::{RunProgress, settle_runs};
 use crate::lsn::Lsn;
-use crate::progress::tracker::JOURNAL_LENGTH;
 
 /// What is to be made durable together. Parts that did not change stay empty.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +25,8 @@ pub struct Progress {
     pub checkpoint: Option<Checkpoint>,
     /// Those that changed.
     pub positions: Vec<LanePosition>,
-    /// Transactions since the last commit, lowest commit LSN first.
+    /// Transactions since the last commit, lowest commit LSN first: those below the
+    /// checkpoint, and of those above it the ones that `positions` stand in.
     pub journal: Vec<JournalEntry>,
     /// Events that `positions` or `runs` pass.
     pub dead: Vec<NewDeadLetter>,
@@ -91,13 +92,12 @@ fn apply(connection: &Connection, progress: &Progress) -> Result<(), Fault> {
     for gap in &progress.gaps {
         upsert_gap(connection, slot, gap)?;
     }
-    append_journal(connection, slot, &progress.journal)?;
     if let Some(checkpoint) = &progress.checkpoint {
         refuse_to_go_back(connection, slot, &progress.slot, checkpoint.lsn)?;
-        write_checkpoint(connection, slot, checkpoint, StartAt::Slot)?;
+        write_checkpoint(connection, slot, checkpoint)?;
         remove_passed_positions(connection, slot, checkpoint.lsn)?;
     }
-    Ok(())
+    append_journal(connection, slot, &progress.journal)
 }
 
 /// A lane does not go back: what the checkpoint knows of it may be older than what was
@@ -130,40 +130,6 @@ pub(super) fn upsert_position(
     Ok(())
 }
 
-fn append_journal(
-    connection: &Connection,
-    slot: i64,
-    entries: &[JournalEntry],
-) -> Result<(), Fault> {
-    if entries.is_empty() {
-        return Ok(());
-    }
-    let kept = entries.len().saturating_sub(JOURNAL_LENGTH);
-    for entry in entries.iter().skip(kept) {
-        connection
-            .prepare_cached(
-                "INSERT INTO journal (slot, commit_lsn, xid, commit_time_us)
-                 VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET xid = excluded.xid,
-                   commit_time_us = excluded.commit_time_us",
-            )?
-            .execute(params![
-                slot,
-                entry.commit_lsn.0.cast_signed(),
-                entry.xid,
-                entry.commit_time_us,
-            ])?;
-    }
-    connection
-        .prepare_cached(
-            "DELETE FROM journal WHERE slot = ?1 AND commit_lsn <
-               (SELECT commit_lsn FROM journal WHERE slot = ?1
-                ORDER BY commit_lsn DESC LIMIT 1 OFFSET ?2)",
-        )?
-        .execute(params![slot, JOURNAL_LENGTH as i64 - 1])?;
-    Ok(())
-}
-
 fn refuse_to_go_back(
     connection: &Connection,
     slot: i64,
@@ -187,12 +153,11 @@ pub(super) fn write_checkpoint(
     connection: &Connection,
     slot: i64,
     checkpoint: &Checkpoint,
-    start: StartAt,
 ) -> Result<(), Fault> {
     connection
         .prepare_cached(
             "UPDATE slot SET system_identifier = ?2, timeline = ?3, checkpoint_lsn = ?4,
-               checkpoint_at_ms = ?5, start = ?6 WHERE id = ?1",
+               checkpoint_at_ms = ?5 WHERE id = ?1",
         )?
         .execute(params![
             slot,
@@ -200,10 +165,6 @@ pub(super) fn write_checkpoint(
             checkpoint.timeline,
             checkpoint.lsn.0.cast_signed(),
             checkpoint.written_at_ms,
-            match start {
-                StartAt::Slot => "slot",
-                StartAt::Checkpoint => "checkpoint",
-            },
         ])?;
     Ok(())
 }

@@ -8,9 +8,11 @@ use super::connection::{Store, find_slot, slot_id};
 use super::endpoint::{EndpointRow, endpoints_of};
 use super::error::{Fault, StoreError};
 use super::gap::{Gap, upsert_gap};
+use super::journal::journal;
 use super::progress::{upsert_position, write_checkpoint};
 use crate::event::Position;
 use crate::lsn::Lsn;
+use crate::progress::tracker::JOURNAL_LENGTH;
 
 /// A slot that we were about to create. One that is found beside it, without a
 /// checkpoint, is ours.
@@ -31,16 +33,6 @@ pub struct Checkpoint {
     pub written_at_ms: i64,
 }
 
-/// Where the next START_REPLICATION starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum StartAt {
-    /// At the slot's own position.
-    #[default]
-    Slot,
-    /// At the checkpoint that `skip` or `adopt` wrote, until the next checkpoint is committed.
-    Checkpoint,
-}
-
 /// How far a lane is, and how its head fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LanePosition {
@@ -52,7 +44,7 @@ pub struct LanePosition {
     pub attempts: u32,
 }
 
-/// A transaction at or below the checkpoint, to recognise the history by.
+/// A transaction that was read, to recognise the history by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
     pub commit_lsn: Lsn,
@@ -68,11 +60,18 @@ pub struct SlotState {
     pub history: Option<i64>,
     pub intention: Option<Intention>,
     pub checkpoint: Option<Checkpoint>,
-    pub start: StartAt,
+    /// What `skip` or `adopt` wrote: START is there while the slot's own position is lower.
+    pub start: Option<Lsn>,
     /// A lane without one stands at the checkpoint.
     pub positions: Vec<LanePosition>,
-    /// By commit LSN, lowest first; at most [`JOURNAL_LENGTH`](crate::progress::tracker::JOURNAL_LENGTH).
+    /// By commit LSN, lowest first. Below the checkpoint the last
+    /// [`JOURNAL_LENGTH`] transactions, from it
+    /// on those that a lane stands in.
     pub journal: Vec<JournalEntry>,
+    /// Between it and the checkpoint no transaction was sent that the journal lacks.
+    pub journal_from: Option<Lsn>,
+    /// Where the server's history was found to be another one than the journal's.
+    pub differs: Option<Lsn>,
     /// Only those whose state was ever set; any other is enabled.
     pub endpoints: Vec<EndpointRow>,
     /// Hash of a table's rules, by the table's name as it was committed.
@@ -120,7 +119,9 @@ impl Store {
         self.write("write the intention", |connection| {
             let id = slot_id(connection, slot)?;
             connection.execute(
-                "UPDATE slot SET intended_system = ?2, intended_lsn = ?3 WHERE id = ?1",
+                "UPDATE slot SET intended_system = ?2, intended_lsn = ?3,
+                   journal_from = iif(checkpoint_lsn IS NULL, ?3, journal_from)
+                 WHERE id = ?1",
                 params![id, system_identifier.cast_signed(), lsn.0.cast_signed()],
             )?;
             Ok(())
@@ -128,14 +129,14 @@ impl Store {
     }
 
     /// Goes on at `checkpoint`, which may be lower than the one before it
-    /// (`adopt` and `skip`): without positions and journal, and with the first
+    /// (`adopt` and `skip`): without positions and journal, and with the next
     /// start at the checkpoint. What waits or is dead stays.
     pub fn go_on_at(
         &mut self,
         slot: &str,
         checkpoint: &Checkpoint,
         history: History,
-        gap: Option<&Gap>,
+        gaps: &[Gap],
     ) -> Result<(), StoreError> {
         self.write("write the checkpoint", |connection| {
             let id = slot_id(connection, slot)?;
@@ -144,8 +145,27 @@ impl Store {
             if history == History::New {
                 connection.execute("UPDATE slot SET history = random() WHERE id = ?1", [id])?;
             }
-            write_checkpoint(connection, id, checkpoint, StartAt::Checkpoint)?;
-            gap.map_or(Ok(()), |gap| upsert_gap(connection, id, gap))
+            write_checkpoint(connection, id, checkpoint)?;
+            connection.execute(
+                "UPDATE slot SET start_lsn = ?2, journal_from = ?2, differs_lsn = NULL
+                 WHERE id = ?1",
+                params![id, checkpoint.lsn.0.cast_signed()],
+            )?;
+            gaps.iter()
+                .try_for_each(|gap| upsert_gap(connection, id, gap))
+        })
+    }
+
+    /// The server's history is another one than the journal's from `lsn` on: kept for
+    /// `adopt`, which tells what no longer exists. `None`: that is not known any more.
+    pub fn differs(&mut self, slot: &str, lsn: Option<Lsn>) -> Result<(), StoreError> {
+        self.write("write where the history differs", |connection| {
+            let id = slot_id(connection, slot)?;
+            connection.execute(
+                "UPDATE slot SET differs_lsn = ?2 WHERE id = ?1",
+                params![id, lsn.map(|lsn| lsn.0.cast_signed())],
+            )?;
+            Ok(())
         })
     }
 
@@ -197,7 +217,8 @@ fn load(connection: &Connection, id: i64) -> Result<SlotState, Fault> {
     let mut state = connection
         .query_row(
             "SELECT history, intended_system, intended_lsn, system_identifier, timeline,
-               checkpoint_lsn, checkpoint_at_ms, start FROM slot WHERE id = ?1",
+               checkpoint_lsn, checkpoint_at_ms, start_lsn, journal_from, differs_lsn
+             FROM slot WHERE id = ?1",
             [id],
             slot_state,
         )
@@ -218,18 +239,16 @@ fn load(connection: &Connection, id: i64) -> Result<SlotState, Fault> {
             })
         },
     )?;
-    state.journal = collect(
-        connection,
-        "SELECT commit_lsn, xid, commit_time_us FROM journal WHERE slot = ?1 ORDER BY commit_lsn",
-        [id],
-        |row| {
-            Ok(JournalEntry {
-                commit_lsn: lsn_at(row, 0)?,
-                xid: row.get(1)?,
-                commit_time_us: row.get(2)?,
-            })
-        },
-    )?;
+    state.journal = journal(connection, id)?;
+    let checkpoint = state.checkpoint.map_or(Lsn::ZERO, |found| found.lsn);
+    let below = state
+        .journal
+        .partition_point(|entry| entry.commit_lsn < checkpoint);
+    if below >= JOURNAL_LENGTH {
+        // It may have been cut to its length.
+        let first = state.journal.first().map(|entry| entry.commit_lsn);
+        state.journal_from = state.journal_from.max(first);
+    }
     state.endpoints = endpoints_of(connection, id)?;
     state.rules = collect(
         connection,
@@ -263,10 +282,9 @@ fn slot_state(row: &Row<'_>) -> rusqlite::Result<SlotState> {
                 written_at_ms,
             },
         ),
-        start: match row.get_ref(7)?.as_str()? {
-            "checkpoint" => StartAt::Checkpoint,
-            _ => StartAt::Slot,
-        },
+        start: unsigned(7)?.map(Lsn),
+        journal_from: unsigned(8)?.map(Lsn),
+        differs: unsigned(9)?.map(Lsn),
         ..SlotState::default()
     })
 }

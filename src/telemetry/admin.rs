@@ -68,7 +68,9 @@ async fn readyz(State(pages): State<Pages>) -> (StatusCode, String) {
         StreamState::Streaming => (StatusCode::OK, "streaming\n".to_owned()),
         StreamState::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
         StreamState::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
-        StreamState::Waiting { reason } => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        StreamState::Waiting { reason } | StreamState::Stuck { reason } => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"))
+        }
     };
     // A failing endpoint is told, and harms only itself.
     for endpoint in shown.endpoints {

@@ -84,6 +84,7 @@ pub struct Metrics {
     pub oldest_waiting_seconds: Family<OfEndpoint, Seconds>,
     pub endpoint_up: Family<OfEndpoint, Gauge>,
     pub streaming: Gauge,
+    pub stuck: Gauge,
     pub connects: Counter,
     pub slot_lag_bytes: Gauge<i64, AtomicI64>,
     pub slot_retained_bytes: Gauge<i64, AtomicI64>,
@@ -227,6 +228,11 @@ impl Metrics {
                 Gauge::default(),
                 "streaming",
                 "1 while changes are streamed"
+            ),
+            stuck: registered!(
+                Gauge::default(),
+                "stuck",
+                "1 while the server fails to decode a change, each time that it is tried"
             ),
             connects: registered!(
                 Counter::default(),

@@ -14,6 +14,10 @@ pub enum StreamState {
         reason: String,
     },
     Streaming,
+    /// The server fails to decode a change, each time; it is tried again.
+    Stuck {
+        reason: String,
+    },
     Stopping,
 }
 

@@ -21,6 +21,8 @@ mod shutdown;
 mod bad_database;
 mod connect;
 mod faults;
+mod lineage;
+mod poison;
 mod retry;
 mod slot_lost;
 mod state;

@@ -7,9 +7,13 @@
 //! The slot is created on the replication connection, not here.
 
 mod facts;
+mod fault;
 mod open;
+mod timeline;
 mod verdict;
 
 pub use facts::{SlotFacts, WalStatus, drop_slot, slot};
+pub use fault::SlotFault;
 pub use open::{Holder, OpenTransaction, blockers};
-pub use verdict::{Expected, Gap, Marked, SlotFault, SlotVerdict, compare};
+pub use timeline::{Reached, TimelineVerdict, timeline};
+pub use verdict::{Expected, Gap, Marked, SlotVerdict, compare};

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::facts::{SlotFacts, WalStatus};
+use super::facts::SlotFacts;
+use super::fault::SlotFault;
 use crate::lsn::Lsn;
 
 /// What the state file remembers.
@@ -10,6 +11,8 @@ use crate::lsn::Lsn;
 pub struct Expected {
     pub slot: String,
     pub checkpoint: Option<Marked>,
+    /// What was read of the WAL, which may be more than the checkpoint.
+    pub reached: Lsn,
     /// Written before the slot was created.
     pub intention: Option<Marked>,
 }
@@ -47,55 +50,47 @@ pub enum SlotVerdict {
     #[error("replication slot \"{slot}\" is still being created{}", by(*.pid))]
     InCreation { slot: String, pid: Option<i32> },
     #[error(
-        "replication slot \"{slot}\" does not exist, but there is a checkpoint at {checkpoint}: \
-         changes committed from there on can no longer be read"
+        "replication slot \"{slot}\" does not exist, but there is a checkpoint at {}: \
+         what was committed since, the WAL {gap} so far, can no longer be read", .gap.from
     )]
-    Missing { slot: String, checkpoint: Lsn },
+    Missing { slot: String, gap: Gap },
     #[error(
         "replication slot \"{slot}\" is ahead of the checkpoint: \
-         it was recreated or moved, and the WAL {gap} would be skipped"
+         it was recreated or moved, or the state file is an older copy, and the WAL {gap} would \
+         be skipped"
     )]
     Ahead { slot: String, gap: Gap },
     #[error(
         "replication slot \"{slot}\" exists, but nothing in the state file says that walhook \
          created it{}", by(*.pid)
     )]
-    NotOurs { slot: String, pid: Option<i32> },
+    NotOurs {
+        slot: String,
+        pid: Option<i32>,
+        confirmed: Lsn,
+    },
     #[error("replication slot \"{slot}\" {fault}")]
     Unusable {
         slot: String,
         fault: SlotFault,
-        /// What is lost with the slot is from here on.
-        checkpoint: Option<Lsn>,
+        /// What is lost with the slot so far; `None` without a checkpoint.
+        gap: Option<Gap>,
     },
     #[error(
         "the database belongs to another cluster: its system identifier is {found}, \
          the state file's is {expected}"
     )]
-    OtherCluster { expected: u64, found: u64 },
+    OtherCluster {
+        expected: u64,
+        found: u64,
+        /// Where the expected one was left.
+        left_at: Lsn,
+    },
     #[error(
         "the cluster was restored to an earlier state: its WAL ends at {flush}, \
-         before the checkpoint at {checkpoint}"
+         but it was read up to {reached}"
     )]
-    RestoredCluster { flush: Lsn, checkpoint: Lsn },
-}
-
-/// Why nothing can be read from a slot, whoever it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SlotFault {
-    #[error("is a physical slot")]
-    Physical,
-    #[error("is a temporary slot of another session")]
-    Temporary,
-    #[error("uses output plugin \"{found}\", expected \"pgoutput\"")]
-    Plugin { found: String },
-    #[error("belongs to database \"{found}\", not to \"{expected}\"")]
-    Database { found: String, expected: String },
-    #[error("was invalidated ({reason}): WAL or catalog rows that it needs are gone")]
-    Invalidated { reason: String },
-    /// It would send PREPARE before a transaction is known to be committed.
-    #[error("was created with two_phase, which walhook does not read")]
-    TwoPhase,
+    RestoredCluster { flush: Lsn, reached: Lsn },
 }
 
 /// What the slot and the cluster are found to be, against what is `expected`.
@@ -115,17 +110,17 @@ pub fn compare(
         return SlotVerdict::OtherCluster {
             expected: marked.system_identifier,
             found: system_identifier,
+            left_at: marked.lsn,
         };
     }
-    if let Some(checkpoint) = checkpoint.filter(|checkpoint| flush < *checkpoint) {
-        return SlotVerdict::RestoredCluster { flush, checkpoint };
+    let reached = expected.reached.max(checkpoint.unwrap_or_default());
+    if flush < reached {
+        return SlotVerdict::RestoredCluster { flush, reached };
     }
+    let lost = checkpoint.map(|from| Gap { from, to: flush });
     let Some(slot) = slot else {
-        return match checkpoint {
-            Some(checkpoint) => SlotVerdict::Missing {
-                slot: name,
-                checkpoint,
-            },
+        return match lost {
+            Some(gap) => SlotVerdict::Missing { slot: name, gap },
             None => SlotVerdict::Fresh,
         };
     };
@@ -133,7 +128,7 @@ pub fn compare(
         return SlotVerdict::Unusable {
             slot: name,
             fault,
-            checkpoint,
+            gap: lost,
         };
     }
     let pid = slot.active_pid;
@@ -151,40 +146,11 @@ pub fn compare(
         (Some(_), _) => SlotVerdict::Ours,
         // One that was there before we wanted to create it is not ours.
         (None, Some(intention)) if confirmed >= intention.lsn => SlotVerdict::OursByIntention,
-        (None, _) => SlotVerdict::NotOurs { slot: name, pid },
-    }
-}
-
-impl SlotFacts {
-    /// Why nothing can be read from it in `database`.
-    pub fn fault(&self, database: &str) -> Option<SlotFault> {
-        let Some(plugin) = &self.plugin else {
-            return Some(SlotFault::Physical);
-        };
-        if self.is_temporary {
-            return Some(SlotFault::Temporary);
-        }
-        if plugin != "pgoutput" {
-            let found = plugin.clone();
-            return Some(SlotFault::Plugin { found });
-        }
-        if let Some(found) = self.database.as_ref().filter(|found| *found != database) {
-            return Some(SlotFault::Database {
-                found: found.clone(),
-                expected: database.to_owned(),
-            });
-        }
-        if let Some(reason) = self.invalidation() {
-            return Some(SlotFault::Invalidated { reason });
-        }
-        self.is_two_phase.then_some(SlotFault::TwoPhase)
-    }
-
-    /// Why the slot is lost for good, if it is. Versions before 17 give no reason.
-    pub fn invalidation(&self) -> Option<String> {
-        let lost = self.wal_status == Some(WalStatus::Lost);
-        let reason = self.invalidation_reason.clone();
-        reason.or_else(|| lost.then(|| "wal_removed".to_owned()))
+        (None, _) => SlotVerdict::NotOurs {
+            slot: name,
+            pid,
+            confirmed,
+        },
     }
 }
 
@@ -213,60 +179,41 @@ impl SlotVerdict {
             SlotVerdict::InCreation { .. } => {
                 "wait; creating a slot waits for every open write transaction".to_owned()
             }
-            SlotVerdict::Missing { checkpoint, .. } => format!(
+            SlotVerdict::Missing { .. } => format!(
                 "after a failover, see whether the old primary still has the slot; else {adopt} \
-                 creates it anew and records the gap from {checkpoint}"
+                 creates it anew and records the gap"
             ),
             SlotVerdict::Ahead { gap, .. } => format!(
-                "find out who moved it; {adopt} goes on from {} and records the gap",
+                "find out who moved it, or bring the newer state file back; {adopt} goes on from \
+                 {} and records the gap",
                 gap.to
             ),
-            SlotVerdict::NotOurs { slot, pid: Some(_) } => format!(
+            SlotVerdict::NotOurs {
+                slot, pid: Some(_), ..
+            } => format!(
                 "another walhook or another consumer reads from it: give this one a slot of its \
                  own (source.slot); if \"{slot}\" is yours, stop the other and run {adopt}"
             ),
-            SlotVerdict::NotOurs { pid: None, .. } => format!(
+            SlotVerdict::NotOurs {
+                pid: None,
+                confirmed,
+                ..
+            } => format!(
                 "if the state file was lost or moved, bring it back; {adopt} goes on from the \
-                 slot's position; else give walhook a slot of its own (source.slot)"
+                 slot's position, {confirmed}, all before which was delivered or is lost with the \
+                 file; else give walhook a slot of its own (source.slot)"
             ),
-            SlotVerdict::Unusable {
-                slot,
-                fault,
-                checkpoint,
-            } => fault.remedy(slot, *checkpoint),
-            SlotVerdict::OtherCluster { .. } => format!(
+            SlotVerdict::Unusable { slot, fault, gap } => fault.remedy(slot, *gap),
+            SlotVerdict::OtherCluster { left_at, .. } => format!(
                 "check source.url; a copy of a database must not send the original's webhooks. \
-                 After pg_upgrade, or to leave the old cluster for this one, {adopt}"
+                 After pg_upgrade, or to leave the old cluster for this one, {adopt}; what was \
+                 committed there from {left_at} on is then not sent"
             ),
-            SlotVerdict::RestoredCluster { flush, checkpoint } => format!(
-                "webhooks for changes between {flush} and {checkpoint} were sent and these changes \
+            SlotVerdict::RestoredCluster { flush, reached } => format!(
+                "webhooks for transactions in [{flush}, {reached}) may have been sent, and these \
                  are gone; tell the receivers, then {adopt} goes on from the restored state"
             ),
         })
-    }
-}
-
-impl SlotFault {
-    /// What a person can do about the slot of that name.
-    pub fn remedy(&self, slot: &str, checkpoint: Option<Lsn>) -> String {
-        match self {
-            SlotFault::Physical
-            | SlotFault::Temporary
-            | SlotFault::Plugin { .. }
-            | SlotFault::Database { .. } => {
-                "give walhook a slot of its own: change source.slot".to_owned()
-            }
-            SlotFault::Invalidated { .. } => match checkpoint {
-                Some(checkpoint) => format!(
-                    "`walhook adopt` drops slot \"{slot}\", creates it anew and records the gap \
-                     from {checkpoint}; raise max_slot_wal_keep_size to keep it from happening again"
-                ),
-                None => "drop the slot; walhook creates it anew".to_owned(),
-            },
-            SlotFault::TwoPhase => {
-                "drop the slot and let walhook create it, or change source.slot".to_owned()
-            }
-        }
     }
 }
 
@@ -279,6 +226,7 @@ fn by(pid: Option<i32>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::facts::WalStatus;
     use super::*;
 
     const HERE: u64 = 7_000_000_000_000_000_001;
@@ -317,6 +265,7 @@ mod tests {
         let expected = Expected {
             slot: "walhook".into(),
             checkpoint,
+            reached: Lsn::ZERO,
             intention,
         };
         compare(&expected, slot, "app", HERE, Lsn(0x1000))
@@ -345,6 +294,7 @@ mod tests {
         let not_ours = SlotVerdict::NotOurs {
             slot: "walhook".into(),
             pid: None,
+            confirmed: Lsn(0x200),
         };
         assert_eq!(verdict(None, marked(0x201), Some(&facts())), not_ours);
         assert_eq!(verdict(None, None, Some(&facts())), not_ours);
@@ -359,6 +309,10 @@ mod tests {
         };
         let idle = SlotFacts {
             invalidation_reason: Some("idle_timeout".into()),
+            ..facts()
+        };
+        let removed = SlotFacts {
+            invalidation_reason: Some("rows_removed".into()),
             ..facts()
         };
         let plugin = |plugin: Option<&str>| SlotFacts {
@@ -393,8 +347,22 @@ mod tests {
             verdict(elsewhere, None, Some(&facts())),
             verdict(None, elsewhere, None),
             verdict(marked(0x2000), None, Some(&facts())),
+            compare(
+                &Expected {
+                    slot: "walhook".into(),
+                    checkpoint: marked(0x200),
+                    reached: Lsn(0x1008),
+                    intention: None,
+                },
+                Some(&facts()),
+                "app",
+                HERE,
+                Lsn(0x1000),
+            ),
             verdict(marked(0x200), None, Some(&lost)),
             verdict(None, None, Some(&idle)),
+            verdict(marked(0x200), None, Some(&idle)),
+            verdict(marked(0x200), None, Some(&removed)),
             verdict(None, None, Some(&plugin(Some("wal2json")))),
             verdict(None, None, Some(&plugin(None))),
             verdict(marked(0x200), None, Some(&database)),
@@ -409,30 +377,36 @@ mod tests {
             })
             .collect();
         insta::assert_snapshot!(texts.join("\n"), @r#"
-replication slot "walhook" does not exist, but there is a checkpoint at 0/300: changes committed from there on can no longer be read
-  after a failover, see whether the old primary still has the slot; else `walhook adopt` creates it anew and records the gap from 0/300
-replication slot "walhook" is ahead of the checkpoint: it was recreated or moved, and the WAL [0/100, 0/200) would be skipped
-  find out who moved it; `walhook adopt` goes on from 0/200 and records the gap
+replication slot "walhook" does not exist, but there is a checkpoint at 0/300: what was committed since, the WAL [0/300, 0/1000) so far, can no longer be read
+  after a failover, see whether the old primary still has the slot; else `walhook adopt` creates it anew and records the gap
+replication slot "walhook" is ahead of the checkpoint: it was recreated or moved, or the state file is an older copy, and the WAL [0/100, 0/200) would be skipped
+  find out who moved it, or bring the newer state file back; `walhook adopt` goes on from 0/200 and records the gap
 replication slot "walhook" exists, but nothing in the state file says that walhook created it
-  if the state file was lost or moved, bring it back; `walhook adopt` goes on from the slot's position; else give walhook a slot of its own (source.slot)
+  if the state file was lost or moved, bring it back; `walhook adopt` goes on from the slot's position, 0/200, all before which was delivered or is lost with the file; else give walhook a slot of its own (source.slot)
 replication slot "walhook" exists, but nothing in the state file says that walhook created it (active for pid 4711)
   another walhook or another consumer reads from it: give this one a slot of its own (source.slot); if "walhook" is yours, stop the other and run `walhook adopt`
 the database belongs to another cluster: its system identifier is 7000000000000000001, the state file's is 6000000000000000009
-  check source.url; a copy of a database must not send the original's webhooks. After pg_upgrade, or to leave the old cluster for this one, `walhook adopt`
+  check source.url; a copy of a database must not send the original's webhooks. After pg_upgrade, or to leave the old cluster for this one, `walhook adopt`; what was committed there from 0/100 on is then not sent
 the database belongs to another cluster: its system identifier is 7000000000000000001, the state file's is 6000000000000000009
-  check source.url; a copy of a database must not send the original's webhooks. After pg_upgrade, or to leave the old cluster for this one, `walhook adopt`
-the cluster was restored to an earlier state: its WAL ends at 0/1000, before the checkpoint at 0/2000
-  webhooks for changes between 0/1000 and 0/2000 were sent and these changes are gone; tell the receivers, then `walhook adopt` goes on from the restored state
+  check source.url; a copy of a database must not send the original's webhooks. After pg_upgrade, or to leave the old cluster for this one, `walhook adopt`; what was committed there from 0/100 on is then not sent
+the cluster was restored to an earlier state: its WAL ends at 0/1000, but it was read up to 0/2000
+  webhooks for transactions in [0/1000, 0/2000) may have been sent, and these are gone; tell the receivers, then `walhook adopt` goes on from the restored state
+the cluster was restored to an earlier state: its WAL ends at 0/1000, but it was read up to 0/1008
+  webhooks for transactions in [0/1000, 0/1008) may have been sent, and these are gone; tell the receivers, then `walhook adopt` goes on from the restored state
 replication slot "walhook" was invalidated (wal_removed): WAL or catalog rows that it needs are gone
-  `walhook adopt` drops slot "walhook", creates it anew and records the gap from 0/200; raise max_slot_wal_keep_size to keep it from happening again
+  `walhook adopt` drops slot "walhook", creates it anew and records the gap, [0/200, 0/1000) so far; a larger max_slot_wal_keep_size keeps it from happening again
 replication slot "walhook" was invalidated (idle_timeout): WAL or catalog rows that it needs are gone
   drop the slot; walhook creates it anew
+replication slot "walhook" was invalidated (idle_timeout): WAL or catalog rows that it needs are gone
+  `walhook adopt` drops slot "walhook", creates it anew and records the gap, [0/200, 0/1000) so far; a longer idle_replication_slot_timeout keeps it from happening again
+replication slot "walhook" was invalidated (rows_removed): WAL or catalog rows that it needs are gone
+  `walhook adopt` drops slot "walhook", creates it anew and records the gap, [0/200, 0/1000) so far; hot_standby_feedback on the standby keeps it from happening again
 replication slot "walhook" uses output plugin "wal2json", expected "pgoutput"
   give walhook a slot of its own: change source.slot
 replication slot "walhook" is a physical slot
   give walhook a slot of its own: change source.slot
 replication slot "walhook" belongs to database "shop", not to "app"
-  give walhook a slot of its own: change source.slot
+  it is not the one that walhook had. When nobody needs it, SELECT pg_drop_replication_slot('walhook'), then `walhook adopt` creates it anew and records the gap, [0/200, 0/1000) so far; else give walhook a slot of its own (source.slot), which begins from now
 replication slot "walhook" is a temporary slot of another session
   give walhook a slot of its own: change source.slot
 replication slot "walhook" was created with two_phase, which walhook does not read

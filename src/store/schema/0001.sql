@@ -17,9 +17,14 @@ CREATE TABLE slot (
   timeline INTEGER,
   checkpoint_lsn INTEGER,
   checkpoint_at_ms INTEGER,
-  -- Where the stream starts: at the slot's own position, or, after "adopt" and
-  -- "skip", once at the checkpoint that they wrote.
-  start TEXT NOT NULL DEFAULT 'slot' CHECK (start IN ('slot', 'checkpoint'))
+  -- The checkpoint that "adopt" or "skip" wrote: the stream starts there for as long
+  -- as the slot's own position is below it.
+  start_lsn INTEGER,
+  -- The journal has every transaction that was sent from here up to the checkpoint,
+  -- unless it is as long as it may be: then from its first one on.
+  journal_from INTEGER,
+  -- Where the server's history was found to be another one than the journal's.
+  differs_lsn INTEGER
 ) STRICT;
 
 CREATE TABLE lane_position (
@@ -36,6 +41,8 @@ CREATE TABLE lane_position (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX lane_position_by_lsn ON lane_position (slot, lsn);
 
+-- The last transactions below the checkpoint, and of those above it the ones that a
+-- lane stands in.
 CREATE TABLE journal (
   slot INTEGER NOT NULL REFERENCES slot (id),
   commit_lsn INTEGER NOT NULL,
@@ -134,6 +141,8 @@ CREATE TABLE gap (
   to_lsn INTEGER NOT NULL,
   events INTEGER,
   recorded_at_ms INTEGER NOT NULL,
+  -- When those who asked for it were told of it as it is.
+  announced_at_ms INTEGER,
   PRIMARY KEY (slot, endpoint, reason, from_lsn)
 ) STRICT, WITHOUT ROWID;
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::progress::tracker::JOURNAL_LENGTH;
 use crate::store::{
     DisabledBy, EndpointRow, EndpointState, Gap, GapReason, History, Intention, JournalEntry,
-    NewDeadLetter, Progress, SlotState, StartAt,
+    NewDeadLetter, Progress, SlotState,
 };
 
 fn entry(number: u64) -> JournalEntry {
@@ -68,7 +68,8 @@ fn all_that_was_committed_is_there_after_a_crash() {
     assert!(state.history.is_some());
     assert_eq!(state.intention, Some(intention));
     assert_eq!(state.checkpoint, Some(checkpoint(250)));
-    assert_eq!(state.start, StartAt::Slot);
+    assert_eq!(state.start, None);
+    assert_eq!(state.journal_from, Some(intention.lsn));
     assert_eq!(state.positions, [head]);
     assert_eq!(state.journal, [entry(240)]);
     assert_eq!(
@@ -154,6 +155,7 @@ fn the_journal_keeps_the_last_transactions() {
     for start in [1, 51, 101] {
         store
             .commit(&Progress {
+                checkpoint: Some(checkpoint(start + 50)),
                 journal: (start..start + 50).map(entry).collect(),
                 ..Progress::of(SLOT)
             })
@@ -163,6 +165,7 @@ fn the_journal_keeps_the_last_transactions() {
     assert_eq!(store.load(SLOT).unwrap().journal, last);
     store
         .commit(&Progress {
+            checkpoint: Some(checkpoint(2000)),
             journal: (1000..2000).map(entry).collect(),
             ..Progress::of(SLOT)
         })
@@ -170,6 +173,89 @@ fn the_journal_keeps_the_last_transactions() {
     let state = store.load(SLOT).unwrap();
     assert_eq!(state.journal.len(), JOURNAL_LENGTH);
     assert_eq!(state.journal.first(), Some(&entry(2000 - 64)));
+    assert_eq!(state.journal_from, Some(Lsn(2000 - 64)));
+}
+
+#[test]
+fn above_the_checkpoint_the_journal_keeps_what_a_lane_stands_in() {
+    let place = Place::new();
+    let mut store = place.open();
+    for ahead in [400, 500] {
+        store
+            .commit(&Progress {
+                checkpoint: Some(checkpoint(100)),
+                journal: vec![entry(ahead)],
+                positions: vec![lane("a", "l", position(ahead, 3))],
+                ..Progress::of(SLOT)
+            })
+            .unwrap();
+    }
+    assert_eq!(store.load(SLOT).unwrap().journal, [entry(500)]);
+    store
+        .commit(&Progress {
+            checkpoint: Some(checkpoint(300)),
+            journal: vec![entry(200), entry(250)],
+            ..Progress::of(SLOT)
+        })
+        .unwrap();
+    let journal = store.load(SLOT).unwrap().journal;
+    assert_eq!(journal, [entry(200), entry(250), entry(500)]);
+}
+
+#[test]
+fn where_the_history_differs_is_kept_until_a_person_goes_on() {
+    let place = Place::new();
+    let mut store = place.open();
+    store.differs(SLOT, Some(Lsn(70))).unwrap();
+    assert_eq!(place_of(&mut store).differs, Some(Lsn(70)));
+    store
+        .go_on_at(SLOT, &checkpoint(50), History::New, &[])
+        .unwrap();
+    assert_eq!(place_of(&mut store).differs, None);
+}
+
+#[test]
+fn a_gap_is_to_be_announced_until_somebody_was_told_and_again_once_it_has_grown() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut gap = Gap {
+        endpoint: None,
+        reason: GapReason::Vanished,
+        from: Lsn(10),
+        to: Lsn(20),
+        events: None,
+        recorded_at_ms: 1,
+    };
+    let mut record = |store: &mut Store, to| {
+        gap.to = Lsn(to);
+        let gaps = [gap.clone()];
+        store
+            .go_on_at(SLOT, &checkpoint(20), History::New, &gaps)
+            .unwrap();
+        gap.clone()
+    };
+    let before = record(&mut store, 20);
+    assert_eq!(
+        store.gaps_to_announce(SLOT).unwrap(),
+        std::slice::from_ref(&before)
+    );
+    store.announced(SLOT, &before, 5).unwrap();
+    assert_eq!(store.gaps_to_announce(SLOT).unwrap(), []);
+    // The same again is no news; a longer one is.
+    record(&mut store, 20);
+    assert_eq!(store.gaps_to_announce(SLOT).unwrap(), []);
+    let grown = record(&mut store, 30);
+    assert_eq!(
+        store.gaps_to_announce(SLOT).unwrap(),
+        std::slice::from_ref(&grown)
+    );
+    // Told of what it was meanwhile.
+    store.announced(SLOT, &before, 6).unwrap();
+    assert_eq!(
+        store.gaps_to_announce(SLOT).unwrap(),
+        std::slice::from_ref(&grown)
+    );
+    assert_eq!(store.gaps(SLOT).unwrap(), [grown]);
 }
 
 #[test]
@@ -214,18 +300,24 @@ fn a_person_may_go_on_elsewhere() {
         recorded_at_ms: 3,
     };
     store
-        .go_on_at(SLOT, &checkpoint(50), History::Same, None)
+        .go_on_at(SLOT, &checkpoint(50), History::Same, &[])
         .unwrap();
     assert_eq!(store.load(SLOT).unwrap().history, before);
     store
-        .go_on_at(SLOT, &checkpoint(60), History::New, Some(&gap))
+        .go_on_at(
+            SLOT,
+            &checkpoint(60),
+            History::New,
+            std::slice::from_ref(&gap),
+        )
         .unwrap();
     drop(store);
 
     let mut store = place.open();
     let state = store.load(SLOT).unwrap();
     assert_ne!(state.history, before);
-    assert_eq!(state.start, StartAt::Checkpoint);
+    assert_eq!(state.start, Some(Lsn(60)));
+    assert_eq!(state.journal_from, Some(Lsn(60)));
     assert_eq!(state.checkpoint, Some(checkpoint(60)));
     assert_eq!((state.positions, state.journal), (vec![], vec![]));
     assert_eq!(store.gaps(SLOT).unwrap(), [gap]);
@@ -233,11 +325,12 @@ fn a_person_may_go_on_elsewhere() {
 
     store
         .commit(&Progress {
-            checkpoint: Some(checkpoint(60)),
+            checkpoint: Some(checkpoint(70)),
             ..Progress::of(SLOT)
         })
         .unwrap();
-    assert_eq!(store.load(SLOT).unwrap().start, StartAt::Slot);
+    // For as long as the slot may fall back behind it.
+    assert_eq!(store.load(SLOT).unwrap().start, Some(Lsn(60)));
 }
 
 #[test]
@@ -292,6 +385,10 @@ fn a_slot_is_removed_with_all_of_it_and_nothing_of_another() {
     assert_eq!(store.counts(SLOT).unwrap(), []);
     assert_eq!(store.load("other").unwrap(), other);
     assert_eq!(store.counts("other").unwrap()[0].dead.events, 1);
+}
+
+fn place_of(store: &mut Store) -> SlotState {
+    store.load(SLOT).unwrap()
 }
 
 fn dead_letter() -> NewDeadLetter {

@@ -58,6 +58,9 @@ pub struct Cluster {
 pub struct Own {
     settings: Vec<(String, String)>,
     fresh_identity: bool,
+    /// Its data directory is made already.
+    copied: Option<TempDir>,
+    port: Option<u16>,
 }
 
 impl Own {
@@ -72,19 +75,30 @@ impl Own {
         self
     }
 
+    /// In the place of a server that was stopped.
+    pub fn at_port(mut self, port: u16) -> Own {
+        self.port = Some(port);
+        self
+    }
+
+    /// As a standby that is promoted: it goes on on a timeline of its own.
+    pub fn promoted(self) -> Own {
+        let directory = self.copied.as_ref().expect("a copy of a cluster");
+        std::fs::write(directory.path().join("data/recovery.signal"), "").expect("a signal file");
+        self.setting("restore_command", "'false'")
+    }
+
     pub async fn start(self) -> Arc<Cluster> {
-        let directory = directory("walhook-pg-");
-        let data = directory.path().join("data");
-        if self.fresh_identity {
-            initdb(directory.path());
-        } else {
-            let copied = as_server_user(&mut Command::new("cp"))
-                .arg("-a")
-                .arg(template().join("data"))
-                .arg(&data)
-                .status();
-            assert!(copied.is_ok_and(|status| status.success()), "cp -a failed");
-        }
+        let is_copy = self.copied.is_some();
+        let directory = self.copied.unwrap_or_else(|| {
+            let directory = directory("walhook-pg-");
+            if self.fresh_identity {
+                initdb(directory.path());
+            } else {
+                copy_data(&template().join("data"), directory.path());
+            }
+            directory
+        });
         let mut settings: Vec<_> = SETTINGS
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -92,13 +106,15 @@ impl Own {
         settings.extend(self.settings);
         let cluster = Arc::new(Cluster {
             directory,
-            port: free_port(),
+            port: self.port.unwrap_or_else(free_port),
             settings: Mutex::new(settings),
             server: Mutex::new(None),
             databases: AtomicUsize::new(0),
         });
         cluster.start().await;
-        cluster.admin("CREATE ROLE by_password NOLOGIN").await;
+        if !is_copy {
+            cluster.admin("CREATE ROLE by_password NOLOGIN").await;
+        }
         cluster
     }
 }
@@ -121,6 +137,20 @@ impl Cluster {
         Own::default()
     }
 
+    /// A snapshot of its disk. The server must be stopped.
+    pub fn copy(&self) -> Own {
+        assert!(
+            self.server.lock().expect("server").is_none(),
+            "the server runs"
+        );
+        let directory = directory("walhook-pg-");
+        copy_data(&self.data_directory(), directory.path());
+        Own {
+            copied: Some(directory),
+            ..Own::default()
+        }
+    }
+
     /// A new database, with a slot name that no other has.
     pub async fn database(self: &Arc<Self>) -> Database {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
@@ -139,8 +169,9 @@ impl Cluster {
         loop {
             let process = self.launch();
             while process.is_running() && Instant::now() < deadline {
-                if let Ok(client) = self.connect("postgres").await {
-                    client.simple_query("SELECT 1").await.expect("SELECT 1");
+                if let Ok(client) = self.connect("postgres").await
+                    && writes(&client).await
+                {
                     *self.server.lock().expect("server") = Some(process);
                     return;
                 }
@@ -353,6 +384,23 @@ fn template() -> &'static Path {
         TEMPLATE.get_or_init(|| Mutex::new(Some(directory)));
         path
     })
+}
+
+/// Not in recovery, or no longer.
+async fn writes(client: &Client) -> bool {
+    let row = client
+        .query_one("SELECT NOT pg_is_in_recovery()", &[])
+        .await;
+    row.is_ok_and(|row| row.get(0))
+}
+
+fn copy_data(from: &Path, directory: &Path) {
+    let copied = as_server_user(&mut Command::new("cp"))
+        .arg("-a")
+        .arg(from)
+        .arg(directory.join("data"))
+        .status();
+    assert!(copied.is_ok_and(|status| status.success()), "cp -a failed");
 }
 
 fn initdb(directory: &Path) {

@@ -344,6 +344,16 @@ impl Daemon {
         &self.state
     }
 
+    /// Why events are missing, as the state file has it to be announced. None runs.
+    pub fn gaps(&self) -> Vec<String> {
+        let file = rusqlite::Connection::open(&self.state).expect("the state file");
+        let sql = "SELECT reason FROM gap WHERE announced_at_ms IS NULL AND from_lsn <= to_lsn \
+                   ORDER BY reason";
+        let mut statement = file.prepare(sql).expect("the gaps");
+        let reasons = statement.query_map([], |row| row.get(0)).expect("the gaps");
+        reasons.map(|reason| reason.expect("a reason")).collect()
+    }
+
     // ---- its admin port and commands -------------------------------------------------------
 
     /// Status and body of a page of the admin port.

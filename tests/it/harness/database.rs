@@ -144,6 +144,13 @@ impl Database {
         self.value(&format!("{sql}'{}'", self.slot)).await
     }
 
+    /// Drops our slot, whatever it has become.
+    pub async fn drop_slot(&self) {
+        let slot = &self.slot;
+        self.sql(&format!("SELECT pg_drop_replication_slot('{slot}')"))
+            .await;
+    }
+
     pub async fn publications(&self) -> Vec<String> {
         self.column("SELECT pubname::text FROM pg_publication ORDER BY 1")
             .await
