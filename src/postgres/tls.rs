@@ -64,7 +64,13 @@ pub(super) fn connector(info: &ConnInfo) -> Result<TlsConnector, ConnectError> {
                     key.display()
                 ))
             })?,
-        _ => builder.with_no_client_auth(),
+        (Some(cert), None) => {
+            return Err(ConnectError::setup(format!(
+                "client certificate \"{}\" is given without its private key: set sslkey",
+                cert.display()
+            )));
+        }
+        (None, _) => builder.with_no_client_auth(),
     };
     // Servers since 17 may ask for it, older ones ignore it.
     config.alpn_protocols = vec![b"postgresql".to_vec()];
