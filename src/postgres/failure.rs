@@ -14,6 +14,7 @@
 //! | 55000 22023 | the slot is lost or of another kind, wal_level | definite |
 //! | 22xxx 21xxx 54000 XX000 58P01 while changes are decoded | a change fails every time | stuck, tried again |
 //! | 0A000 | the server cannot do it (a pooler, a standby) | definite |
+//! | 08P01 "unsupported startup parameter" | a pooler that does not pass replication through | definite |
 //! | any other | | transient |
 //!
 //! <https://www.postgresql.org/docs/current/errcodes-appendix.html>
@@ -252,6 +253,9 @@ fn judge_code(error: &PgError, text: String, phase: Phase) -> Failure {
         }
         "55000" | "22023" => "the slot cannot be read any more, or wal_level is not logical",
         "0A000" => "connect to the primary, and directly: not through a pooler",
+        "08P01" if knows_no_replication(error) => {
+            "connect to the server directly: PgBouncer passes replication through since 1.23, other poolers do not"
+        }
         code if error.message.is_none() && is_poison(code) => {
             let at = error.at.as_deref().unwrap_or("an unknown LSN");
             return Failure::Transient(format!(
@@ -262,6 +266,13 @@ fn judge_code(error: &PgError, text: String, phase: Phase) -> Failure {
         _ => return Failure::Transient(text),
     };
     Failure::Definite(format!("{text}\n  hint: {hint}"))
+}
+
+/// PgBouncer gives every error of its own the code 08P01, also that it waits for its
+/// server; its texts are not translated.
+fn knows_no_replication(error: &PgError) -> bool {
+    let message = error.message.as_deref().unwrap_or_default();
+    message.starts_with("unsupported startup parameter")
 }
 
 fn is_poison(code: &str) -> bool {
@@ -329,6 +340,21 @@ mod tests {
             assert!(is_definite(code, Phase::Starting), "{code}");
             assert!(!is_definite(code, Phase::Running), "{code}");
         }
+    }
+
+    /// PgBouncer gives all that it says itself the same SQLSTATE.
+    #[test]
+    fn a_pooler_that_knows_no_replication_is_told_from_one_that_waits_for_its_server() {
+        let judged = |message| judge(&server("08P01", Some(message)), Phase::Starting);
+        let Failure::Definite(text) = judged("unsupported startup parameter: replication") else {
+            panic!("transient");
+        };
+        assert!(
+            text.contains("hint: connect") && text.contains("pooler"),
+            "{text}"
+        );
+        let waiting = judged("server login has been failed, try again later (server_login_retry)");
+        assert!(matches!(waiting, Failure::Transient(_)), "{waiting:?}");
     }
 
     #[test]
