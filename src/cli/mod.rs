@@ -21,12 +21,12 @@ mod signals;
 pub mod status;
 mod teardown;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, Environment, Problems};
+use crate::config::{self, Config, Environment, Outline, Problems};
 use crate::telemetry;
 
 /// How a command ended: the process's exit code.
@@ -140,13 +140,14 @@ impl Arguments {
             }
             Err(problems) => Ok(wrong(&problems)),
         };
-        let with_state = |command: &dyn Fn(&Path) -> anyhow::Result<Exit>| match config::load_state(
-            &path,
-            &environment,
-        ) {
-            Ok(state) => command(&state),
-            Err(problems) => Ok(wrong(&problems)),
-        };
+        let with_outline =
+            |command: &dyn Fn(&Outline) -> anyhow::Result<Exit>| match config::load_outline(
+                &path,
+                &environment,
+            ) {
+                Ok(outline) => command(&outline),
+                Err(problems) => Ok(wrong(&problems)),
+            };
         let result = match &self.command {
             Command::Run => with_config(&run::run),
             Command::Check(arguments) => with_config(&|config| check::run(arguments, &config)),
@@ -162,9 +163,15 @@ impl Arguments {
             | Command::Listen(_)
             | Command::Man(_)
             | Command::Schema => Ok(Exit::Done),
-            Command::Status(arguments) => with_state(&|state| status::run(arguments, state)),
-            Command::Dead(arguments) => with_state(&|state| dead::run(arguments, state)),
-            Command::Endpoint(arguments) => with_state(&|state| endpoint::run(arguments, state)),
+            Command::Status(arguments) => {
+                with_outline(&|outline| status::run(arguments, &outline.state))
+            }
+            Command::Dead(arguments) => {
+                with_outline(&|outline| dead::run(arguments, &outline.state))
+            }
+            Command::Endpoint(arguments) => {
+                with_outline(&|outline| endpoint::run(arguments, outline))
+            }
         };
         ended(result)
     }
