@@ -16,6 +16,7 @@ use super::supervise::{Signals, Stop, TaskError, TaskName, Tasks};
 use crate::config::Config;
 use crate::delivery::client::{Client, ClientError, tls_config};
 use crate::event::{EndpointIndex, Position};
+use crate::lane;
 use crate::lane::attempt::LaneProgress;
 use crate::lane::budget::MemoryBudget;
 use crate::lane::clock::Clock;
@@ -25,7 +26,7 @@ use crate::lane::inbox::Inbox;
 use crate::lane::options::Order;
 use crate::lane::state::Lanes;
 use crate::lsn::Lsn;
-use crate::mapping::{EndpointMapping, KeyUse, rules_hash};
+use crate::mapping::{EndpointMapping, KeyUse, keys_hash, rules_hash};
 use crate::progress::tracker::Tracker;
 use crate::store::{
     LanePosition, Progress, SlotState, StateFiles, Store, StoreCallError, StoreError, StoreHandle,
@@ -248,33 +249,61 @@ async fn build(
     Ok(view)
 }
 
-/// What the state file knows of the slot. When the rules have changed since, the
-/// count of a change's events means nothing any more: lanes that stood inside a
-/// change stand before it, and its events may be repeated.
+/// What the state file knows of the slot, as far as it still means something with
+/// this config.
 async fn load(store: &StoreHandle, config: &Config) -> Result<SlotState, DaemonError> {
-    /// The one row of rule hashes: rules are compared as a whole.
-    const ALL_RULES: &str = "*";
     let slot = config.source.slot.clone();
     let names = endpoint_names(config);
-    let hash = rules_hash(&config.tables, &names);
+    let rules = rules_hash(&config.tables, &names);
+    let keys = keys_hash(&config.tables);
     let state = store
         .call(move |store| {
             let mut state = store.load(&slot)?;
-            if state.rules.get(ALL_RULES) != Some(&hash) {
-                let mut progress = Progress::of(slot);
-                for position in &mut state.positions {
-                    if position.position.n != 0 {
-                        position.position.n = 0;
-                        progress.positions.push(position.clone());
-                    }
-                }
-                progress.rules = vec![(ALL_RULES.to_owned(), hash)];
+            let mut progress = Progress::of(slot);
+            reconsider(&mut state, rules, keys, &mut progress);
+            if !progress.rules.is_empty() {
                 store.commit(&progress)?;
             }
             Ok(state)
         })
         .await?;
     Ok(state)
+}
+
+/// When the rules have changed, the count of a change's events means nothing any more:
+/// lanes that stood inside a change stand before it, and its events may be repeated.
+/// When `key` of a table has, other rows stand in a lane of rows than those whose
+/// place it has: it begins at the checkpoint.
+fn reconsider(state: &mut SlotState, rules: u64, keys: u64, progress: &mut Progress) {
+    /// Each one row: rules, and keys, are compared as a whole.
+    const ALL_RULES: &str = "*";
+    const ALL_KEYS: &str = "* key";
+    let checkpoint = state
+        .checkpoint
+        .map_or(Lsn::ZERO, |checkpoint| checkpoint.lsn);
+    let known = |name: &str| state.rules.get(name).copied();
+    let (known_rules, known_keys) = (known(ALL_RULES), known(ALL_KEYS));
+    let other_keys = known_keys.is_some_and(|known| known != keys);
+    for position in &mut state.positions {
+        let before = position.clone();
+        if known_rules != Some(rules) {
+            position.position.n = 0;
+        }
+        if other_keys && lane::name::is_of_rows(&position.lane) {
+            position.position = Position::start_of(checkpoint);
+            position.attempts = 0;
+            position.first_attempt_at_ms = None;
+        }
+        if *position != before {
+            progress.positions.push(position.clone());
+        }
+    }
+    if known_rules != Some(rules) {
+        progress.rules.push((ALL_RULES.to_owned(), rules));
+    }
+    if known_keys != Some(keys) {
+        progress.rules.push((ALL_KEYS.to_owned(), keys));
+    }
 }
 
 type Inboxes = Vec<Arc<Inbox>>;
