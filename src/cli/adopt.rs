@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::Exit;
 use super::database::{told, with_client};
+use super::printed::{say, tell};
 use crate::config::Config;
 use crate::daemon::{publication_names, wanted};
 use crate::lane::clock::unix_us;
@@ -59,16 +60,18 @@ pub fn run(arguments: &AdoptArguments, config: &Config) -> anyhow::Result<Exit> 
         let before = store.load(slot_name)?.checkpoint;
         match &plan {
             Plan::Refuse(reason) => {
-                eprintln!("walhook: {reason}");
+                tell(format_args!("walhook: {reason}"));
                 return Ok(Exit::Definite);
             }
             Plan::Take(lsn) => {
-                println!("replication slot \"{slot_name}\" is taken at its position, {lsn}");
+                say(format_args!(
+                    "replication slot \"{slot_name}\" is taken at its position, {lsn}"
+                ));
             }
-            Plan::Create { drop } => println!(
+            Plan::Create { drop } => say(format_args!(
                 "replication slot \"{slot_name}\" is {}created from now",
                 if *drop { "dropped and " } else { "" }
-            ),
+            )),
         }
         if arguments.dry_run {
             return Ok(Exit::Done);
@@ -107,12 +110,12 @@ pub fn run(arguments: &AdoptArguments, config: &Config) -> anyhow::Result<Exit> 
         };
         store.go_on_at(slot_name, &checkpoint, History::New, gap.as_ref())?;
         if let Some(gap) = gap {
-            println!(
+            say(format_args!(
                 "the gap is recorded: what was committed from {} to {} is not sent",
                 gap.from, gap.to
-            );
+            ));
         }
-        println!("\"walhook run\" goes on from {lsn}");
+        say(format_args!("\"walhook run\" goes on from {lsn}"));
         Ok(Exit::Done)
     })
 }
@@ -159,7 +162,7 @@ async fn create(
         .map_err(told)?;
     let Some(plan) = report.plan() else {
         for problem in &report.problems {
-            eprintln!("{}", problem.full());
+            tell(format_args!("{}", problem.full()));
         }
         return Ok(None);
     };

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::printed::tell;
 use crate::config::{self, Config, Environment, Outline, Problems};
 use crate::telemetry;
 
@@ -134,7 +135,7 @@ impl Arguments {
         ) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
-                    eprintln!("warning: {warning}");
+                    tell(format_args!("warning: {warning}"));
                 }
                 command(loaded.config)
             }
@@ -180,15 +181,15 @@ impl Arguments {
 /// Prints the error, and what helps, once.
 fn ended(result: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
     result.or_else(|error| {
-        eprintln!("walhook: {error:#}");
+        tell(format_args!("walhook: {error:#}"));
         if let Some(hint) = failure::hint(&error) {
-            eprintln!("  hint: {hint}");
+            tell(format_args!("  hint: {hint}"));
         }
         Ok(failure::exit(&error))
     })
 }
 
 fn wrong(problems: &Problems) -> Exit {
-    eprintln!("{problems}");
+    tell(format_args!("{problems}"));
     Exit::Config
 }

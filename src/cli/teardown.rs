@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::Exit;
 use super::database::{told, with_client};
+use super::printed::{say, tell};
 use crate::config::Config;
 use crate::daemon::publication_names;
 use crate::postgres::{catalog, publication, slot};
@@ -24,14 +25,14 @@ pub fn run(arguments: &TeardownArguments, config: &Config) -> anyhow::Result<Exi
         let server = catalog::server(&client).await.map_err(told)?;
         let found = slot::slot(&client, &names.slot).await.map_err(told)?;
         if let Some(pid) = found.as_ref().and_then(|slot| slot.active_pid) {
-            eprintln!(
+            tell(format_args!(
                 "walhook: replication slot \"{}\" is active for pid {pid}: stop what reads from it first",
                 names.slot
-            );
+            ));
             return Ok(Exit::Definite);
         }
         if arguments.dry_run {
-            println!(
+            say(format_args!(
                 "would drop replication slot \"{}\"{} and publications \"{}\" and \"{}\", as far as they are walhook's",
                 names.slot,
                 if found.is_some() {
@@ -41,28 +42,32 @@ pub fn run(arguments: &TeardownArguments, config: &Config) -> anyhow::Result<Exi
                 },
                 names.all,
                 names.insert
-            );
-            println!("changes that were not delivered are lost with it");
+            ));
+            say(format_args!(
+                "changes that were not delivered are lost with it"
+            ));
             return Ok(Exit::Done);
         }
         let dropped = match &found {
             Some(_) => slot::drop_slot(&client, &names.slot).await.map_err(told)?,
             None => false,
         };
-        println!(
+        say(format_args!(
             "replication slot \"{}\": {}",
             names.slot,
             if dropped { "dropped" } else { "was not there" }
-        );
+        ));
         let publications = publication::drop(&client, &names, server.major())
             .await
             .map_err(told)?;
         for publication in &publications {
-            println!("publication \"{publication}\": dropped");
+            say(format_args!("publication \"{publication}\": dropped"));
         }
         if StateFiles::at(&config.state)?.state().exists() {
             Store::open(lock)?.remove_slot(&names.slot)?;
-            println!("the slot's place is removed from the state file");
+            say(format_args!(
+                "the slot's place is removed from the state file"
+            ));
         }
         Ok(Exit::Done)
     })

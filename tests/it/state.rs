@@ -121,6 +121,31 @@ impl Drop for Tiny {
     }
 }
 
+/// Logs often go to the disk that fills first.
+#[tokio::test]
+async fn a_log_on_a_full_disk_stops_nothing() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let receiver = Receiver::start().await;
+    let mut daemon = Daemon::of(&db)
+        .endpoint_with("r", &receiver, "retry: {max: 50ms}")
+        .table("public.orders", ALL_EVENTS)
+        .prepare();
+    daemon.launch_unheard();
+    daemon.ready().await;
+    // Failures and what follows are told.
+    receiver.next(Answer::status(500));
+    db.sql("INSERT INTO orders (id) VALUES (1)").await;
+    receiver.wait_for(1, SOON).await;
+    assert_eq!(daemon.stop().await, 0);
+    daemon.edit_config("public.orders", "public.nobody");
+    daemon.launch_unheard();
+    assert_eq!(daemon.exit_code().await, 69);
+    assert_eq!(daemon.cli_unheard(&["teardown"]).await, 0);
+    assert!(!db.has_slot().await);
+    assert_eq!(db.publications().await, [""; 0]);
+}
+
 #[tokio::test]
 async fn on_a_full_disk_nothing_is_confirmed_that_is_not_stored() {
     let directory = tempfile::tempdir().unwrap();
