@@ -66,6 +66,10 @@ impl DaemonError {
             DaemonError::Store(error)
             | DaemonError::StoreCall(StoreCallError::Store(error))
             | DaemonError::Task(TaskError::Store(StoreCallError::Store(error))) => error.hint(),
+            DaemonError::Control(BindError::TooLong { .. }) => {
+                Some("give \"state\" a shorter path: the system allows a socket's about 100 bytes")
+            }
+            DaemonError::Admin(_) => Some("give \"admin.listen\" another address, or off"),
             _ => None,
         }
     }
@@ -79,6 +83,7 @@ impl DaemonError {
                 error.needs_person()
             }
             DaemonError::Task(TaskError::Source(error)) => error.is_definite(),
+            DaemonError::Control(BindError::TooLong { .. }) => true,
             _ => false,
         }
     }

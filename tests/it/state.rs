@@ -33,6 +33,25 @@ async fn a_path_that_cannot_be_written_is_named_before_the_database_is_touched()
 }
 
 #[tokio::test]
+async fn a_path_too_long_for_its_socket_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let deep = directory.path().join("d".repeat(120));
+    std::fs::create_dir(&deep).unwrap();
+    let receiver = Receiver::start().await;
+    let mut daemon = Daemon::without_database()
+        .endpoint("r", &receiver)
+        .table("public.orders", ALL_EVENTS)
+        .state(&deep.join("state.db"))
+        .launch();
+    assert_eq!(daemon.exit_code().await, 69);
+    let output = daemon.output();
+    assert!(
+        output.contains("too long") && output.contains("shorter path"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
 async fn it_and_its_socket_are_for_the_owner_alone() {
     let (_db, _receiver, daemon) = orders().await;
     let daemon = daemon.start().await;
