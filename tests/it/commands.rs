@@ -180,6 +180,35 @@ async fn teardown_leaves_nothing_in_the_database() {
 }
 
 #[tokio::test]
+async fn teardown_drops_no_slot_that_nothing_says_is_walhooks() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let create = format!(
+        "SELECT pg_create_logical_replication_slot('{}', 'pgoutput')",
+        db.slot
+    );
+    db.sql(&create).await;
+    let receiver = Receiver::start().await;
+    let daemon = Daemon::of(&db).endpoint("r", &receiver);
+    let daemon = daemon.table("public.orders", ALL_EVENTS).prepare();
+    for arguments in [&["teardown", "--dry-run"][..], &["teardown"]] {
+        let ran = daemon.cli_with_secrets(arguments).await.expect_code(69);
+        let text = ran.text();
+        assert!(text.contains("pg_drop_replication_slot"), "{text}");
+        assert!(db.has_slot().await);
+    }
+}
+
+#[tokio::test]
+async fn teardown_needs_no_state_file_where_the_publication_is_walhooks() {
+    let (db, _receiver, mut daemon) = start("").await;
+    assert_eq!(daemon.stop().await, 0);
+    std::fs::remove_file(daemon.state_path()).unwrap();
+    daemon.cli_with_secrets(&["teardown"]).await.expect_code(0);
+    assert!(!db.has_slot().await);
+}
+
+#[tokio::test]
 async fn check_says_that_all_is_well() {
     let db = Cluster::shared().await.database().await;
     db.sql(ORDERS).await;
