@@ -18,7 +18,7 @@ use tokio_postgres::Client;
 use tokio_postgres::config::{ChannelBinding as TokioBinding, SslMode as TokioSsl, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
 
-use super::conninfo::{ChannelBinding, ConnInfo, Host, SslMode};
+use super::conninfo::{ChannelBinding, ConnInfo, Host, SslMode, Target};
 use super::failure::{ConnectError, PgError};
 use super::login_guard::ClearTextAsked;
 use super::messages::Messages;
@@ -101,11 +101,24 @@ async fn control_at(
         .connect_raw(transport.guarded(), Established)
         .await
         .map_err(not_logged_in)?;
+    not_a_standby(info, host, connection.parameter(STANDBY))?;
     let control = Control {
         client,
         unverified: !(host.is_local() || encrypted && tls::is_verified(info)),
     };
     Ok((control, connection))
+}
+
+/// What every server since 14 reports when it lets somebody in.
+const STANDBY: &str = "in_hot_standby";
+
+fn not_a_standby(info: &ConnInfo, host: &Host, reported: Option<&str>) -> Result<(), ConnectError> {
+    match (info.target, reported) {
+        (Target::Primary, Some("on")) => Err(ConnectError::Standby {
+            host: host.to_string(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn not_logged_in(error: tokio_postgres::Error) -> ConnectError {
@@ -215,7 +228,11 @@ async fn login(
         match messages.next().await.map_err(ConnectError::Protocol)? {
             Message::ReadyForQuery(_) => return Ok(messages),
             Message::ErrorResponse(body) => return Err(refused(&body)),
-            // BackendKeyData, ParameterStatus, NoticeResponse.
+            Message::ParameterStatus(body) if body.name().is_ok_and(|name| name == STANDBY) => {
+                let reported = body.value().map_err(ConnectError::Protocol)?;
+                not_a_standby(info, host, Some(reported))?;
+            }
+            // BackendKeyData, NoticeResponse.
             _ => {}
         }
     }

@@ -120,6 +120,9 @@ pub enum ConnectError {
         #[source]
         source: io::Error,
     },
+    /// With `target_session_attrs`: after a failover another may be the primary.
+    #[error("server {host} is a standby, and target_session_attrs asks for the primary")]
+    Standby { host: String },
     #[error("server {host} does not offer TLS, which sslmode asks for")]
     NoTls { host: String },
     /// A certificate, a key or a name cannot be used.

@@ -229,6 +229,37 @@ async fn a_client_certificate_logs_in() {
 }
 
 #[tokio::test]
+async fn of_several_hosts_the_primary_is_taken_when_that_is_asked_for() {
+    let standby = Cluster::own().start().await;
+    assert!(standby.stop_fast(SOON).await);
+    std::fs::write(standby.data_directory().join("standby.signal"), "").unwrap();
+    standby.start().await;
+    let primary = Cluster::own().start().await;
+    primary.admin(ORDERS).await;
+    let receiver = Receiver::start().await;
+    let check = async |target: &str| {
+        let url = format!(
+            "postgres://postgres@127.0.0.1:{},127.0.0.1:{}/postgres?target_session_attrs={target}",
+            standby.port, primary.port
+        );
+        let daemon = Daemon::without_database()
+            .url(&url)
+            .endpoint("r", &receiver)
+            .table("public.orders", ALL_EVENTS)
+            .prepare();
+        let ran = daemon.cli_with_secrets(&["check"]).await;
+        (ran.code, ran.text())
+    };
+    assert_refused(check("any").await, "is a standby");
+    for target in ["read-write", "primary"] {
+        assert_ready(check(target).await);
+    }
+    assert!(primary.stop_fast(SOON).await);
+    let (code, text) = check("primary").await;
+    assert_eq!(code, 1, "another may become the primary: {text}");
+}
+
+#[tokio::test]
 async fn changes_stream_over_tls_and_over_a_unix_socket() {
     let (_cluster, db) = with_tls("good").await;
     let ca = fixture("ca.pem").display().to_string();
