@@ -19,6 +19,7 @@ pub struct EndpointArgs {
 enum EndpointCommand {
     /// Send to an endpoint again that was disabled
     Enable {
+        /// The endpoint's name in the config
         name: String,
         /// Print a JSON object
         #[arg(long)]
@@ -26,6 +27,7 @@ enum EndpointCommand {
     },
     /// Forget an endpoint that the config no longer has: its waiting events and dead letters
     Drop {
+        /// Its name, as `walhook status` shows it
         name: String,
         /// Print a JSON object
         #[arg(long)]
