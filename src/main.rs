@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use walhook::cli::printed::tell;
 use walhook::cli::{Arguments, Exit};
 
 fn main() -> ExitCode {
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     match arguments.run() {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("walhook: {error:#}");
+            tell(format_args!("walhook: {error:#}"));
             Exit::Failed.into()
         }
     }

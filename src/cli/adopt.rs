@@ -10,6 +10,7 @@ use clap::Args;
 
 use super::Exit;
 use super::database::{told, with_client};
+use super::printed::{say, tell};
 use crate::config::Config;
 use crate::daemon::{publication_names, wanted};
 use crate::lane::clock::unix_us;
@@ -62,7 +63,7 @@ pub fn run(arguments: &AdoptArguments, config: &Config) -> anyhow::Result<Exit> 
                 to: report.server.flush_lsn,
             }),
         );
-        say(&plan, slot_name);
+        announce(&plan, slot_name);
         if matches!(plan, Plan::Refuse(_)) {
             return Ok(Exit::Definite);
         }
@@ -96,21 +97,23 @@ pub fn run(arguments: &AdoptArguments, config: &Config) -> anyhow::Result<Exit> 
         };
         store.go_on_at(slot_name, &checkpoint, History::New, &gaps)?;
         explain(before.checkpoint.as_ref(), &system, &gaps);
-        println!("\"walhook run\" goes on from {lsn}");
+        say(format_args!("\"walhook run\" goes on from {lsn}"));
         Ok(Exit::Done)
     })
 }
 
-fn say(plan: &Plan, slot_name: &str) {
+fn announce(plan: &Plan, slot_name: &str) {
     match plan {
-        Plan::Refuse(reason) => eprintln!("walhook: {reason}"),
+        Plan::Refuse(reason) => tell(format_args!("walhook: {reason}")),
         Plan::Take(lsn) => {
-            println!("replication slot \"{slot_name}\" is taken at its position, {lsn}");
+            say(format_args!(
+                "replication slot \"{slot_name}\" is taken at its position, {lsn}"
+            ));
         }
-        Plan::Create { drop } => println!(
+        Plan::Create { drop } => say(format_args!(
             "replication slot \"{slot_name}\" is {}created from now",
             if *drop { "dropped and " } else { "" }
-        ),
+        )),
     }
 }
 
@@ -178,32 +181,32 @@ async fn common_end(
 
 fn explain(before: Option<&Checkpoint>, system: &System, gaps: &[Gap]) {
     let Some(before) = before else {
-        println!(
+        say(format_args!(
             "no earlier checkpoint is known: what was confirmed before is not sent again; events \
              that waited in a state file that is lost, and its dead letters, are lost with it"
-        );
+        ));
         return;
     };
     if before.system_identifier != system.system_identifier {
-        println!(
+        say(format_args!(
             "what was committed from {} on in the cluster with system identifier {} is not sent; \
              the gap is recorded",
             before.lsn, before.system_identifier
-        );
+        ));
         return;
     }
     for gap in gaps {
         if gap.reason == GapReason::Vanished {
-            println!(
+            say(format_args!(
                 "recorded: webhooks for transactions that committed from {} to {} may have been \
                  sent, and this server does not have these transactions",
                 gap.from, gap.to
-            );
+            ));
         } else {
-            println!(
+            say(format_args!(
                 "the gap is recorded: what was committed from {} to {} is not sent",
                 gap.from, gap.to
-            );
+            ));
         }
     }
 }
@@ -255,7 +258,7 @@ async fn create(
         .map_err(told)?;
     let Some(plan) = report.plan() else {
         for problem in &report.problems {
-            eprintln!("{}", problem.full());
+            tell(format_args!("{}", problem.full()));
         }
         return Ok(None);
     };

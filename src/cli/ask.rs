@@ -51,7 +51,7 @@ impl Conversation {
         };
         match response {
             Response::Failed { message, hint } => Err(match hint {
-                Some(hint) => anyhow!("{message}\n{hint}"),
+                Some(hint) => anyhow!("{message}\n  hint: {hint}"),
                 None => anyhow!(message),
             }),
             response => Ok(response),

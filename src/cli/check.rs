@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::Exit;
 use super::database::{told, with_client};
+use super::printed::{say, tell};
 use crate::config::Config;
 use crate::daemon::{publication_names, wanted};
 use crate::postgres::preflight;
@@ -17,7 +18,9 @@ pub struct CheckArguments {
 
 pub fn run(arguments: &CheckArguments, config: &Config) -> anyhow::Result<Exit> {
     if arguments.offline {
-        println!("the config is right; the database was not looked at");
+        say(format_args!(
+            "the config is right; the database was not looked at"
+        ));
         return Ok(Exit::Done);
     }
     with_client(&config.source.conninfo, async |client| {
@@ -26,26 +29,26 @@ pub fn run(arguments: &CheckArguments, config: &Config) -> anyhow::Result<Exit> 
             .await
             .map_err(told)?;
         for warning in &report.warnings {
-            eprintln!("warning: {warning}");
+            tell(format_args!("warning: {warning}"));
         }
         for problem in &report.problems {
-            eprintln!("{}", problem.full());
+            tell(format_args!("{}", problem.full()));
         }
         if !report.problems.is_empty() {
             let count = report.problems.len();
             let plural = if count == 1 { "" } else { "s" };
-            eprintln!("{count} problem{plural} in the database");
+            tell(format_args!("{count} problem{plural} in the database"));
             return Ok(Exit::Definite);
         }
-        println!(
+        say(format_args!(
             "the config is right, and database \"{}\" is ready for it: {} tables",
             report.server.database,
             report.tables.len()
-        );
+        ));
         if let Some(plan) = report.plan().filter(|plan| !plan.statements.is_empty()) {
-            println!("walhook will run:");
+            say(format_args!("walhook will run:"));
             for statement in plan.sql() {
-                println!("  {statement}");
+                say(format_args!("  {statement}"));
             }
         }
         Ok(Exit::Done)

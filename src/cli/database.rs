@@ -5,6 +5,7 @@ use std::future::Future;
 use anyhow::anyhow;
 
 use super::Exit;
+use super::printed::tell;
 use crate::postgres::conninfo::ConnInfo;
 use crate::postgres::failure::{Failure, Phase, chain, judge};
 use crate::postgres::{Client, connect};
@@ -37,7 +38,7 @@ where
             Err(error) => {
                 return match judge(&error, Phase::Starting) {
                     Failure::Definite(text) => {
-                        eprintln!("walhook: {text}");
+                        tell(format_args!("walhook: {text}"));
                         Ok(Exit::Definite)
                     }
                     Failure::Transient(text) => Err(anyhow!(text)),

@@ -34,6 +34,7 @@ enum DeadCommand {
     },
     /// Show a dead letter with its body and what the receiver answered
     Show {
+        /// Its number in `dead list`
         id: i64,
         /// Print a JSON object
         #[arg(long)]

@@ -1,13 +1,12 @@
 //! `walhook endpoint`: sends to an endpoint again, or forgets one.
 
-use std::path::Path;
-
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
 use super::Exit;
 use super::ask::{Conversation, unexpected};
 use super::printed::{json_line, print, printable};
+use crate::config::Outline;
 use crate::telemetry::control::{Request, Response};
 
 #[derive(Args, Debug)]
@@ -20,6 +19,7 @@ pub struct EndpointArgs {
 enum EndpointCommand {
     /// Send to an endpoint again that was disabled
     Enable {
+        /// The endpoint's name in the config
         name: String,
         /// Print a JSON object
         #[arg(long)]
@@ -27,6 +27,7 @@ enum EndpointCommand {
     },
     /// Forget an endpoint that the config no longer has: its waiting events and dead letters
     Drop {
+        /// Its name, as `walhook status` shows it
         name: String,
         /// Print a JSON object
         #[arg(long)]
@@ -34,10 +35,16 @@ enum EndpointCommand {
     },
 }
 
-pub fn run(args: &EndpointArgs, state: &Path) -> anyhow::Result<Exit> {
-    let mut conversation = Conversation::with(state)?;
+pub fn run(args: &EndpointArgs, config: &Outline) -> anyhow::Result<Exit> {
+    let mut conversation = Conversation::with(&config.state)?;
     match &args.command {
         EndpointCommand::Enable { name, json } => enable(&mut conversation, name, *json),
+        EndpointCommand::Drop { name, .. } if config.endpoints.contains(name) => {
+            bail!(
+                "endpoint \"{}\" is in the config\n  hint: take it out, restart the daemon where one runs, then drop it",
+                printable(name)
+            );
+        }
         EndpointCommand::Drop { name, json } => drop(&mut conversation, name, *json),
     }
 }

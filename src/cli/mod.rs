@@ -22,12 +22,13 @@ mod skip;
 pub mod status;
 mod teardown;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, Environment, Problems};
+use self::printed::tell;
+use crate::config::{self, Config, Environment, Outline, Problems};
 use crate::telemetry;
 
 /// How a command ended: the process's exit code.
@@ -71,6 +72,11 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Stream changes and deliver webhooks, until SIGTERM or SIGINT
+    #[command(
+        after_help = "The first signal ends it within 20 s: nothing is lost and nothing repeated. A second \
+                      one ends it at once, with exit code 1.\n\nLogs go to standard error. WALHOOK_LOG says \
+                      how much (default: info), WALHOOK_LOG_FORMAT is text (the default) or json."
+    )]
     Run,
     /// Find everything that is wrong with the config and the database
     Check(check::CheckArguments),
@@ -137,19 +143,20 @@ impl Arguments {
         ) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
-                    eprintln!("warning: {warning}");
+                    tell(format_args!("warning: {warning}"));
                 }
                 command(loaded.config)
             }
             Err(problems) => Ok(wrong(&problems)),
         };
-        let with_state = |command: &dyn Fn(&Path) -> anyhow::Result<Exit>| match config::load_state(
-            &path,
-            &environment,
-        ) {
-            Ok(state) => command(&state),
-            Err(problems) => Ok(wrong(&problems)),
-        };
+        let with_outline =
+            |command: &dyn Fn(&Outline) -> anyhow::Result<Exit>| match config::load_outline(
+                &path,
+                &environment,
+            ) {
+                Ok(outline) => command(&outline),
+                Err(problems) => Ok(wrong(&problems)),
+            };
         let result = match &self.command {
             Command::Run => with_config(&run::run),
             Command::Check(arguments) => with_config(&|config| check::run(arguments, &config)),
@@ -166,9 +173,15 @@ impl Arguments {
             | Command::Listen(_)
             | Command::Man(_)
             | Command::Schema => Ok(Exit::Done),
-            Command::Status(arguments) => with_state(&|state| status::run(arguments, state)),
-            Command::Dead(arguments) => with_state(&|state| dead::run(arguments, state)),
-            Command::Endpoint(arguments) => with_state(&|state| endpoint::run(arguments, state)),
+            Command::Status(arguments) => {
+                with_outline(&|outline| status::run(arguments, &outline.state))
+            }
+            Command::Dead(arguments) => {
+                with_outline(&|outline| dead::run(arguments, &outline.state))
+            }
+            Command::Endpoint(arguments) => {
+                with_outline(&|outline| endpoint::run(arguments, outline))
+            }
         };
         ended(result)
     }
@@ -177,15 +190,15 @@ impl Arguments {
 /// Prints the error, and what helps, once.
 fn ended(result: anyhow::Result<Exit>) -> anyhow::Result<Exit> {
     result.or_else(|error| {
-        eprintln!("walhook: {error:#}");
+        tell(format_args!("walhook: {error:#}"));
         if let Some(hint) = failure::hint(&error) {
-            eprintln!("  hint: {hint}");
+            tell(format_args!("  hint: {hint}"));
         }
         Ok(failure::exit(&error))
     })
 }
 
 fn wrong(problems: &Problems) -> Exit {
-    eprintln!("{problems}");
+    tell(format_args!("{problems}"));
     Exit::Config
 }

@@ -1,6 +1,6 @@
 //! Texts for a terminal: nothing that came from elsewhere acts on it.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{self, Write};
 
 use bytesize::ByteSize;
@@ -48,6 +48,17 @@ pub fn print(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+/// A line to standard output, as far as it takes one: what is under way goes on.
+pub fn say(line: fmt::Arguments<'_>) {
+    let _ = print(&format!("{line}\n"));
+}
+
+/// A line to standard error, likewise.
+pub fn tell(line: fmt::Arguments<'_>) {
+    // A single write, so that the lines of two processes are not mixed.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// The same for a text with colours: only a terminal gets them, and not with `NO_COLOR`.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::Exit;
+use super::printed::tell;
 use crate::config::Config;
 use crate::daemon::{Daemon, DaemonError};
 use crate::store::{StateLock, Store, StoreError};
@@ -55,9 +56,12 @@ fn acquire(state: &Path) -> Result<StateLock, StoreError> {
 
 /// Prints the error with its causes and its hint, once.
 fn failed(error: &DaemonError) -> anyhow::Result<Exit> {
-    eprintln!("walhook: {}", crate::postgres::failure::chain(error));
+    tell(format_args!(
+        "walhook: {}",
+        crate::postgres::failure::chain(error)
+    ));
     if let Some(hint) = error.hint() {
-        eprintln!("  hint: {hint}");
+        tell(format_args!("  hint: {hint}"));
     }
     Ok(if error.is_definite() {
         Exit::Definite

@@ -11,6 +11,7 @@ use clap::Args;
 
 use super::Exit;
 use super::database::{told, with_client};
+use super::printed::{say, tell};
 use crate::config::Config;
 use crate::daemon::{expected, publication_names, wanted};
 use crate::lane::clock::unix_us;
@@ -60,21 +61,21 @@ pub fn run(arguments: &SkipArguments, config: &Config) -> anyhow::Result<Exit> {
         if let Some(refused) =
             refusal(&state, &report, &mut replication, &system, slot_name).await?
         {
-            eprintln!("walhook: {refused}");
+            tell(format_args!("walhook: {refused}"));
             return Ok(Exit::Definite);
         }
         let poison = poison(replication, slot_name, &state, &report).await?;
         let flush = report.server.flush_lsn;
         let skipped = skipped(arguments, &poison, checkpoint.lsn, flush)?;
-        println!("{}", explained(&poison, skipped));
+        say(format_args!("{}", explained(&poison, skipped)));
         if arguments.dry_run {
             return Ok(Exit::Done);
         }
         go_on(&mut store, slot_name, &system, skipped)?;
-        println!(
+        say(format_args!(
             "the gap is recorded; \"walhook run\" goes on from {}",
             skipped.to
-        );
+        ));
         Ok(Exit::Done)
     })
 }

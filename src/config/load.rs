@@ -39,16 +39,27 @@ pub fn load(path: &Path, env: &Environment) -> Result<Loaded, Problems> {
     }
 }
 
-/// The path of the state file, which is all that the commands beside `run` need:
-/// an unset secret or a broken part elsewhere does not stop them.
-pub fn load_state(path: &Path, env: &Environment) -> Result<PathBuf, Problems> {
+/// What the commands beside `run` need of a config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    pub state: PathBuf,
+    /// Names of the endpoints, as far as they can be read.
+    pub endpoints: Vec<String>,
+}
+
+/// The path of the state file is all that must be right: an unset secret or a broken part
+/// elsewhere stops no command.
+pub fn load_outline(path: &Path, env: &Environment) -> Result<Outline, Problems> {
     let file = path.display().to_string();
     let mut findings = Findings::default();
+    let mut endpoints = Vec::new();
     let state = read(path, &mut findings)
         .and_then(|text| marks::parse(&text, &mut findings))
         .and_then(|tree| {
             // What was wrong so far is wrong elsewhere.
             let tree = layers::merge(tree, env, &mut Findings::default());
+            let named = tree.get("endpoints").map(Node::entries).unwrap_or_default();
+            endpoints.extend(named.iter().map(|entry| entry.key.clone()));
             let tree = only_state(tree, env, &mut findings);
             let mut walk = Walk::new(env, directory(path), Findings::default());
             let state = walk.state(&tree);
@@ -63,7 +74,7 @@ pub fn load_state(path: &Path, env: &Environment) -> Result<PathBuf, Problems> {
                 .iter()
                 .all(|problem| problem.key != "state") =>
         {
-            Ok(state)
+            Ok(Outline { state, endpoints })
         }
         Some(_) | None => Err(findings.into_problems(&file)),
     }

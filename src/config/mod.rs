@@ -26,7 +26,7 @@ mod source;
 mod walk;
 
 pub use environment::Environment;
-pub use load::{Loaded, load, load_state};
+pub use load::{Loaded, Outline, load, load_outline};
 pub use locate::locate;
 pub use problem::Problems;
 pub use ready::{Config, Endpoint, Source, Spool};

@@ -54,20 +54,26 @@ pub enum DaemonError {
     Signals(#[source] std::io::Error),
     #[error(transparent)]
     Task(#[from] TaskError),
+    #[error("stopped by a second signal: what was in flight comes again")]
+    StoppedNow,
 }
 
 impl DaemonError {
-    /// A person must mend the database or the state before another start makes sense.
     /// What to do about it, when the text does not say so already.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             DaemonError::Store(error)
             | DaemonError::StoreCall(StoreCallError::Store(error))
             | DaemonError::Task(TaskError::Store(StoreCallError::Store(error))) => error.hint(),
+            DaemonError::Control(BindError::TooLong { .. }) => {
+                Some("give \"state\" a shorter path: the system allows a socket's about 100 bytes")
+            }
+            DaemonError::Admin(_) => Some("give \"admin.listen\" another address, or off"),
             _ => None,
         }
     }
 
+    /// A person must mend the database or the state before another start makes sense.
     pub fn is_definite(&self) -> bool {
         match self {
             DaemonError::Store(error)
@@ -76,6 +82,7 @@ impl DaemonError {
                 error.needs_person()
             }
             DaemonError::Task(TaskError::Source(error)) => error.is_definite(),
+            DaemonError::Control(BindError::TooLong { .. }) => true,
             _ => false,
         }
     }
@@ -117,14 +124,17 @@ impl Daemon {
             }
             Err(error) => Err(error),
         };
-        let shut_down = tokio::select! {
-            result = tasks.shut_down(&stop) => result.map_err(DaemonError::Task),
-            () = signals.next() => Ok(()),
+        let shut_down = async {
+            let result = tasks.shut_down(&stop).await;
+            drop(tasks);
+            // Every handle is gone, so the thread closes the state file and ends.
+            let _ = thread.await;
+            result
         };
-        drop(tasks);
-        // Every handle is gone, so the thread closes the state file and ends.
-        let _ = thread.await;
-        ended.and(shut_down)
+        tokio::select! {
+            result = shut_down => ended.and(result.map_err(DaemonError::Task)),
+            () = signals.next() => ended.and(Err(DaemonError::StoppedNow)),
+        }
     }
 }
 

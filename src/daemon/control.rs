@@ -38,7 +38,7 @@ impl Control {
         {
             return Response::Failed {
                 message: format!("endpoint \"{name}\" is in the config of the running daemon"),
-                hint: Some("Take it out of the config and restart, then drop it.".to_owned()),
+                hint: Some("take it out of the config and restart, then drop it".to_owned()),
             };
         }
         let asked = request.clone();

@@ -16,7 +16,7 @@
 //! 5. the admin port and the control socket close
 //! 6. the store's thread closes the state file, and the lock is given up
 //!
-//! A second signal ends it now: what was in flight comes again.
+//! A second signal ends it now, with exit code 1: what was in flight comes again.
 
 mod build;
 mod canary;

@@ -6,14 +6,16 @@ use tracing::info;
 
 use super::build::DaemonError;
 use crate::config::{Config, Endpoint};
+use crate::event::Keys;
 use crate::lane::attempt::{LaneProgress, OnDisk};
 use crate::lane::clock::{Clock, POSTGRES_EPOCH_UNIX_US};
 use crate::lane::name::{LaneName, lanes_for};
-use crate::mapping::rules_hash;
+use crate::mapping::{keys_hash, rules_hash};
 use crate::store::{LanePosition, SlotState, Spool, StoreHandle, StoredEvent, Tally, WaitingLane};
 
-/// The one row of rule hashes: rules are compared as a whole.
+/// Each one row of hashes: rules, and keys, are compared as a whole.
 const ALL_RULES: &str = "*";
+const ALL_KEYS: &str = "* key";
 
 /// All that was kept for the slot.
 #[derive(Debug)]
@@ -26,7 +28,8 @@ pub struct Restored {
 /// Loads it. When the rules have changed, the count of a change's events means nothing
 /// any more: lanes that stood inside a change stand before it, and its events may be
 /// repeated. When an endpoint's order has changed, what waits for it is laid into its new
-/// lanes.
+/// lanes. When `key` of a table has, other rows stand in a lane of rows than those whose
+/// place it has: it begins at the checkpoint, and what waits in it is ordered with all rows.
 pub async fn restore(store: &StoreHandle, config: &Config) -> Result<Restored, DaemonError> {
     let slot = config.source.slot.clone();
     let names: Vec<Arc<str>> = config
@@ -34,28 +37,39 @@ pub async fn restore(store: &StoreHandle, config: &Config) -> Result<Restored, D
         .iter()
         .map(|e| Arc::clone(&e.name))
         .collect();
-    let hash = rules_hash(&config.tables, &names);
-    let waiting = store
+    let rules = rules_hash(&config.tables, &names);
+    let keys = keys_hash(&config.tables);
+    let (waiting, other_keys) = store
         .call(move |store| {
             let state = store.load(&slot)?;
             if state.differs.is_some() {
                 // Where it still does, it is found again.
                 store.differs(&slot, None)?;
             }
-            if state.rules.get(ALL_RULES) != Some(&hash) {
-                store.rules_changed(&slot, ALL_RULES, hash)?;
+            if state.rules.get(ALL_RULES) != Some(&rules) {
+                store.rules_changed(&slot, ALL_RULES, rules)?;
             }
-            store.waiting_lanes(&slot)
+            let known_keys = state.rules.get(ALL_KEYS);
+            let other_keys = known_keys.is_some_and(|known| *known != keys);
+            Ok((store.waiting_lanes(&slot)?, other_keys))
         })
         .await?;
     for endpoint in &config.endpoints {
         let of_it = waiting
             .iter()
             .filter(|lane| lane.endpoint == *endpoint.name);
-        if of_it.clone().any(|lane| lane_of(endpoint, lane).is_none()) {
-            relane(store, config, endpoint).await?;
+        let of_rows = |lane: &WaitingLane| LaneName::is_of_rows(&lane.lane);
+        if other_keys && of_it.clone().any(of_rows) {
+            relane(store, config, endpoint, KeysAre::Others).await?;
+        } else if of_it.clone().any(|lane| lane_of(endpoint, lane).is_none()) {
+            relane(store, config, endpoint, KeysAre::Known).await?;
         }
     }
+    // Last, so that a start after a crash in between does it again.
+    let slot = config.source.slot.clone();
+    store
+        .call(move |store| store.keys_are(&slot, ALL_KEYS, keys))
+        .await?;
     let slot = config.source.slot.clone();
     let restored = store
         .call(move |store| {
@@ -73,17 +87,28 @@ fn lane_of(endpoint: &Endpoint, waiting: &WaitingLane) -> Option<LaneName> {
     LaneName::read(&waiting.lane, &waiting.table, endpoint.lanes.order)
 }
 
+/// Whether the keys that were kept with waiting events still tell rows apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeysAre {
+    Known,
+    Others,
+}
+
 async fn relane(
     store: &StoreHandle,
     config: &Config,
     endpoint: &Endpoint,
+    keys_are: KeysAre,
 ) -> Result<(), DaemonError> {
     let (slot, name) = (config.source.slot.clone(), Arc::clone(&endpoint.name));
     let order = endpoint.lanes.order;
-    info!(endpoint = %name, "its order has changed: laying what waits on disk into other lanes");
+    info!(endpoint = %name, "its order or keys have changed: laying what waits on disk into other lanes");
     let events = store
         .call(move |store| {
-            store.relane(&slot, &name, |event: &StoredEvent| {
+            store.relane(&slot, &name, |event: &mut StoredEvent| {
+                if keys_are == KeysAre::Others {
+                    event.keys = Keys::All;
+                }
                 let lanes = lanes_for(&event.table, event.keys, order);
                 lanes.iter().map(ToString::to_string).collect()
             })

@@ -7,6 +7,9 @@ use super::options::Order;
 use crate::change::TableName;
 use crate::event::{Event, Keys};
 
+/// What the name of a lane of rows begins with.
+const KEY: &str = "key ";
+
 /// One lane of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LaneName {
@@ -22,7 +25,7 @@ impl fmt::Display for LaneName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LaneName::Table(table) => write!(f, "table {table}"),
-            LaneName::Key { lane, of } => write!(f, "key {lane} of {of}"),
+            LaneName::Key { lane, of } => write!(f, "{KEY}{lane} of {of}"),
             LaneName::Endpoint => f.write_str("all"),
         }
     }
@@ -35,13 +38,18 @@ impl LaneName {
         let name = match order {
             Order::Table => LaneName::Table(Arc::new(table.clone())),
             Order::Key { lanes: of } => {
-                let (lane, _) = text.strip_prefix("key ")?.split_once(' ')?;
+                let (lane, _) = text.strip_prefix(KEY)?.split_once(' ')?;
                 let lane = lane.parse().ok().filter(|lane| *lane < of)?;
                 LaneName::Key { lane, of }
             }
             Order::Endpoint => LaneName::Endpoint,
         };
         (name.to_string() == text).then_some(name)
+    }
+
+    /// Whether a lane's name, as it is written, is that of a lane of rows.
+    pub fn is_of_rows(written: &str) -> bool {
+        written.starts_with(KEY)
     }
 }
 

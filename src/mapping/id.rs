@@ -84,6 +84,21 @@ pub fn rules_hash(tables: &[TableRules], endpoints: &[impl AsRef<str>]) -> u64 {
     parts.finish()
 }
 
+/// Changes when `key` of an entry of `tables` does.
+pub fn keys_hash(tables: &[TableRules]) -> u64 {
+    let mut parts = Parts::default();
+    parts.add("walhook keys 1");
+    for table in tables {
+        parts.add("table");
+        parts.add(&*table.name);
+        for column in table.key.iter().flatten() {
+            parts.add("column");
+            parts.add(column);
+        }
+    }
+    parts.finish()
+}
+
 fn add_rule(parts: &mut Parts, rule: &Rule, endpoints: &[impl AsRef<str>]) {
     parts.add("rule");
     parts.add(rule.operation.as_str());

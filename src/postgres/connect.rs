@@ -4,6 +4,7 @@
 //! Both connections pin their settings in the startup packet, where they win over
 //! those of the role and the database, so that nobody's ALTER ROLE changes the JSON.
 
+use std::error::Error as _;
 use std::future::Future;
 
 use bytes::BytesMut;
@@ -17,8 +18,9 @@ use tokio_postgres::Client;
 use tokio_postgres::config::{ChannelBinding as TokioBinding, SslMode as TokioSsl, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
 
-use super::conninfo::{ChannelBinding, ConnInfo, Host, SslMode};
+use super::conninfo::{ChannelBinding, ConnInfo, Host, SslMode, Target};
 use super::failure::{ConnectError, PgError};
+use super::login_guard::ClearTextAsked;
 use super::messages::Messages;
 use super::passfile;
 use super::replication::ReplicationConnection;
@@ -96,14 +98,37 @@ async fn control_at(
         config.password(password.expose());
     }
     let (client, connection) = config
-        .connect_raw(transport, Established)
+        .connect_raw(transport.guarded(), Established)
         .await
-        .map_err(ConnectError::Control)?;
+        .map_err(not_logged_in)?;
+    not_a_standby(info, host, connection.parameter(STANDBY))?;
     let control = Control {
         client,
         unverified: !(host.is_local() || encrypted && tls::is_verified(info)),
     };
     Ok((control, connection))
+}
+
+/// What every server since 14 reports when it lets somebody in.
+const STANDBY: &str = "in_hot_standby";
+
+fn not_a_standby(info: &ConnInfo, host: &Host, reported: Option<&str>) -> Result<(), ConnectError> {
+    match (info.target, reported) {
+        (Target::Primary, Some("on")) => Err(ConnectError::Standby {
+            host: host.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn not_logged_in(error: tokio_postgres::Error) -> ConnectError {
+    let broken = error.source().and_then(|cause| cause.downcast_ref());
+    match broken.and_then(std::io::Error::get_ref) {
+        Some(cause) if cause.is::<ClearTextAsked>() => {
+            ConnectError::Authentication(cause.to_string())
+        }
+        _ => ConnectError::Control(error),
+    }
 }
 
 /// Gives the library a stream whose handshake is done.
@@ -203,7 +228,11 @@ async fn login(
         match messages.next().await.map_err(ConnectError::Protocol)? {
             Message::ReadyForQuery(_) => return Ok(messages),
             Message::ErrorResponse(body) => return Err(refused(&body)),
-            // BackendKeyData, ParameterStatus, NoticeResponse.
+            Message::ParameterStatus(body) if body.name().is_ok_and(|name| name == STANDBY) => {
+                let reported = body.value().map_err(ConnectError::Protocol)?;
+                not_a_standby(info, host, Some(reported))?;
+            }
+            // BackendKeyData, NoticeResponse.
             _ => {}
         }
     }
@@ -248,11 +277,7 @@ async fn authenticate(
                 unbound()?;
                 let local = matches!(host, Host::Unix { .. });
                 if !messages.is_encrypted() && !local {
-                    return Err(ConnectError::Authentication(
-                        "the server asks for the password in clear text over a connection \
-                         without TLS: use scram-sha-256 in pg_hba.conf, or a stronger sslmode"
-                            .to_owned(),
-                    ));
+                    return Err(ConnectError::Authentication(ClearTextAsked.to_string()));
                 }
                 frontend::password_message(needed()?.expose(), &mut answer)
                     .map_err(ConnectError::Protocol)?;

@@ -26,6 +26,14 @@ pub enum SslMode {
     VerifyFull,
 }
 
+/// `target_session_attrs`, as far as it matters to who reads a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Any,
+    /// A host that is a standby is passed over.
+    Primary,
+}
+
 /// Whether SCRAM must be bound to the TLS connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelBinding {
@@ -106,6 +114,7 @@ pub struct ConnInfo {
     pub sslcert: Option<PathBuf>,
     pub sslkey: Option<PathBuf>,
     pub channel_binding: ChannelBinding,
+    pub target: Target,
     pub connect_timeout: Duration,
     pub application_name: String,
     /// Command-line options for the server, before those that walhook pins.
@@ -286,10 +295,11 @@ impl Given {
             Some("require") => ChannelBinding::Require,
             Some(_) => return Err(wrong("channel_binding", "disable, prefer or require")),
         };
-        match self.text("target_session_attrs").as_deref() {
-            None | Some("any" | "read-write" | "primary") => {}
+        let target = match self.text("target_session_attrs").as_deref() {
+            None | Some("any") => Target::Any,
+            Some("read-write" | "primary") => Target::Primary,
             Some(_) => return Err(wrong("target_session_attrs", "any, read-write or primary")),
-        }
+        };
         Ok(ConnInfo {
             hosts: self.hosts()?,
             dbname: self.text("dbname").unwrap_or_else(|| user.clone()),
@@ -310,6 +320,7 @@ impl Given {
                 .map(PathBuf::from)
                 .or_else(|| self.in_home("postgresql.key")),
             channel_binding,
+            target,
             connect_timeout: match self.number("connect_timeout")? {
                 None => CONNECT_TIMEOUT,
                 // libpq: zero waits for ever, less than two seconds means two.

@@ -14,6 +14,7 @@
 //! | 55000 22023 | the slot is lost or of another kind, wal_level | definite |
 //! | 22xxx 21xxx 54000 XX000 58P01 while changes are decoded | a change fails every time | stuck, tried again |
 //! | 0A000 | the server cannot do it (a pooler, a standby) | definite |
+//! | 08P01 "unsupported startup parameter" | a pooler that does not pass replication through | definite |
 //! | any other | | transient |
 //!
 //! <https://www.postgresql.org/docs/current/errcodes-appendix.html>
@@ -121,6 +122,9 @@ pub enum ConnectError {
         #[source]
         source: io::Error,
     },
+    /// With `target_session_attrs`: after a failover another may be the primary.
+    #[error("server {host} is a standby, and target_session_attrs asks for the primary")]
+    Standby { host: String },
     #[error("server {host} does not offer TLS, which sslmode asks for")]
     NoTls { host: String },
     /// A certificate, a key or a name cannot be used.
@@ -254,9 +258,19 @@ fn judge_code(error: &PgError, text: String, phase: Phase) -> Failure {
         }
         "55000" | "22023" => "the slot cannot be read any more, or wal_level is not logical",
         "0A000" => "connect to the primary, and directly: not through a pooler",
+        "08P01" if knows_no_replication(error) => {
+            "connect to the server directly: PgBouncer passes replication through since 1.23, other poolers do not"
+        }
         _ => return Failure::Transient(text),
     };
     Failure::Definite(format!("{text}\n  hint: {hint}"))
+}
+
+/// PgBouncer gives every error of its own the code 08P01, also that it waits for its
+/// server; its texts are not translated.
+fn knows_no_replication(error: &PgError) -> bool {
+    let message = error.message.as_deref().unwrap_or_default();
+    message.starts_with("unsupported startup parameter")
 }
 
 /// Whether an error that ended the stream will end it each time: a change that the server
@@ -329,6 +343,21 @@ mod tests {
             assert!(is_definite(code, Phase::Starting), "{code}");
             assert!(!is_definite(code, Phase::Running), "{code}");
         }
+    }
+
+    /// PgBouncer gives all that it says itself the same SQLSTATE.
+    #[test]
+    fn a_pooler_that_knows_no_replication_is_told_from_one_that_waits_for_its_server() {
+        let judged = |message| judge(&server("08P01", Some(message)), Phase::Starting);
+        let Failure::Definite(text) = judged("unsupported startup parameter: replication") else {
+            panic!("transient");
+        };
+        assert!(
+            text.contains("hint: connect") && text.contains("pooler"),
+            "{text}"
+        );
+        let waiting = judged("server login has been failed, try again later (server_login_retry)");
+        assert!(matches!(waiting, Failure::Transient(_)), "{waiting:?}");
     }
 
     #[test]

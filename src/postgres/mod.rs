@@ -23,6 +23,7 @@ pub mod connect;
 pub mod conninfo;
 pub mod failure;
 mod keywords;
+mod login_guard;
 mod messages;
 mod passfile;
 pub mod probe;

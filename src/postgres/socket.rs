@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use postgres_protocol::message::frontend;
@@ -13,6 +13,7 @@ use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
 use super::conninfo::{ConnInfo, Host, SslMode};
 use super::failure::ConnectError;
+use super::login_guard::LoginGuard;
 use super::tls;
 
 /// A connection's bytes, whatever carries them.
@@ -21,6 +22,8 @@ pub enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    /// TCP on which a library logs in that would answer any question.
+    Guarded(TcpStream, LoginGuard),
 }
 
 impl Transport {
@@ -39,11 +42,20 @@ impl Transport {
         matches!(self, Transport::Tls(_))
     }
 
+    /// From now on reading fails when the server asks for the password in clear text
+    /// where others could read it.
+    pub fn guarded(self) -> Self {
+        match self {
+            Transport::Tcp(stream) => Transport::Guarded(stream, LoginGuard::default()),
+            unread => unread,
+        }
+    }
+
     /// Data for SCRAM's `tls-server-end-point`, over TLS.
     pub fn end_point(&self) -> Option<Vec<u8>> {
         match self {
             Transport::Tls(stream) => tls::end_point(stream.get_ref().1),
-            Transport::Tcp(_) | Transport::Unix(_) => None,
+            Transport::Tcp(_) | Transport::Unix(_) | Transport::Guarded(..) => None,
         }
     }
 }
@@ -135,6 +147,12 @@ impl AsyncRead for Transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Transport::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
             Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Transport::Guarded(stream, guard) => {
+                let before = buffer.filled().len();
+                ready!(Pin::new(stream).poll_read(context, buffer))?;
+                let new = buffer.filled().get(before..).unwrap_or_default();
+                Poll::Ready(guard.read(new).map_err(io::Error::other))
+            }
         }
     }
 }
@@ -146,7 +164,9 @@ impl AsyncWrite for Transport {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Transport::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Transport::Tcp(stream) | Transport::Guarded(stream, _) => {
+                Pin::new(stream).poll_write(context, bytes)
+            }
             Transport::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
             Transport::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
@@ -154,7 +174,9 @@ impl AsyncWrite for Transport {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Transport::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Transport::Tcp(stream) | Transport::Guarded(stream, _) => {
+                Pin::new(stream).poll_flush(context)
+            }
             Transport::Unix(stream) => Pin::new(stream).poll_flush(context),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
@@ -162,7 +184,9 @@ impl AsyncWrite for Transport {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Transport::Tcp(stream) | Transport::Guarded(stream, _) => {
+                Pin::new(stream).poll_shutdown(context)
+            }
             Transport::Unix(stream) => Pin::new(stream).poll_shutdown(context),
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }

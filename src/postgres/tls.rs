@@ -44,9 +44,13 @@ pub fn is_verified(info: &ConnInfo) -> bool {
 
 pub(super) fn connector(info: &ConnInfo) -> Result<TlsConnector, ConnectError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let lenient = |chain| Lenient {
+        chain,
+        provider: Arc::clone(&provider),
+    };
     let verifier: Arc<dyn ServerCertVerifier> = match verify(info) {
-        Verify::Nothing => Arc::new(NoVerifier(Arc::clone(&provider))),
-        Verify::Chain => Arc::new(ChainVerifier(webpki(info, &provider)?)),
+        Verify::Nothing => Arc::new(lenient(None)),
+        Verify::Chain => Arc::new(lenient(Some(webpki(info, &provider)?))),
         Verify::ChainAndName => webpki(info, &provider)?,
     };
     let builder = ClientConfig::builder_with_provider(provider)
@@ -64,7 +68,13 @@ pub(super) fn connector(info: &ConnInfo) -> Result<TlsConnector, ConnectError> {
                     key.display()
                 ))
             })?,
-        _ => builder.with_no_client_auth(),
+        (Some(cert), None) => {
+            return Err(ConnectError::setup(format!(
+                "client certificate \"{}\" is given without its private key: set sslkey",
+                cert.display()
+            )));
+        }
+        (None, _) => builder.with_no_client_auth(),
     };
     // Servers since 17 may ask for it, older ones ignore it.
     config.alpn_protocols = vec![b"postgresql".to_vec()];
@@ -190,15 +200,16 @@ fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// `require` without a root certificate: encrypted, and nobody is verified.
+/// Less than rustls asks for: the name does not count, and without `chain` nobody is
+/// verified at all.
 #[derive(Debug)]
-struct NoVerifier(Arc<CryptoProvider>);
+struct Lenient {
+    /// `verify-ca`: signed by a known authority.
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
 
-/// `verify-ca`: signed by a known authority, whatever the name.
-#[derive(Debug)]
-struct ChainVerifier(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for ChainVerifier {
+impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -207,10 +218,10 @@ impl ServerCertVerifier for ChainVerifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified =
-            self.0
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verified {
+        let Some(chain) = &self.chain else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // The name is checked last, once the chain has been found good.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
@@ -225,44 +236,7 @@ impl ServerCertVerifier for ChainVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-impl ServerCertVerifier for NoVerifier {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
@@ -272,12 +246,13 @@ impl ServerCertVerifier for NoVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let algorithms = self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }
 

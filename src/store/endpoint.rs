@@ -85,34 +85,37 @@ impl Store {
     }
 
     /// Forgets an endpoint: its state, positions, waiting events and dead letters.
-    /// Waiting events that it never got are recorded as a gap.
+    /// Waiting events that it never got are recorded as a gap. `None`: nothing of it was kept.
     pub fn drop_endpoint(
         &mut self,
         slot: &str,
         endpoint: &str,
         now_ms: i64,
-    ) -> Result<Dropped, StoreError> {
+    ) -> Result<Option<Dropped>, StoreError> {
         self.write("drop the endpoint", |connection| {
             let Some(id) = find_slot(connection, slot)? else {
-                return Ok(Dropped::default());
+                return Ok(None);
             };
             let gap = waiting_gap(connection, id, endpoint, now_ms)?;
             if let Some(gap) = &gap {
                 upsert_gap(connection, id, gap)?;
             }
-            let delete = |sql: &str| -> Result<u64, Fault> {
-                Ok(connection.execute(sql, params![id, endpoint])? as u64)
+            let mut rows = 0;
+            let mut delete = |sql: &str| -> Result<u64, Fault> {
+                let deleted = connection.execute(sql, params![id, endpoint])? as u64;
+                rows += deleted;
+                Ok(deleted)
             };
             let positions = delete("DELETE FROM lane_position WHERE slot = ?1 AND endpoint = ?2")?;
             delete("DELETE FROM run WHERE slot = ?1 AND endpoint = ?2")?;
             let dead_letters = delete("DELETE FROM dead WHERE slot = ?1 AND endpoint = ?2")?;
             delete("DELETE FROM tally WHERE slot = ?1 AND endpoint = ?2")?;
             delete("DELETE FROM endpoint WHERE slot = ?1 AND name = ?2")?;
-            Ok(Dropped {
+            Ok((rows > 0).then(|| Dropped {
                 positions,
                 waiting_events: gap.and_then(|gap| gap.events).unwrap_or(0),
                 dead_letters,
-            })
+            }))
         })
     }
 }

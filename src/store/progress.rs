@@ -5,7 +5,7 @@
 //!      `- all in one transaction, fsynced; only then may Postgres be told
 //! ```
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::connection::{Store, slot_id};
 use super::dead::{NewDeadLetter, insert_dead};
@@ -64,18 +64,35 @@ impl Store {
         })
     }
 
+    /// What tells rows apart. When it has changed, a lane of rows has other rows than those
+    /// whose place is known, so its place is forgotten: it stands at the checkpoint.
+    pub fn keys_are(&mut self, slot: &str, keys: &str, hash: u64) -> Result<(), StoreError> {
+        self.write("write the keys' hash", |connection| {
+            let slot = slot_id(connection, slot)?;
+            let known: Option<i64> = connection
+                .query_row(
+                    "SELECT hash FROM table_rules WHERE slot = ?1 AND table_name = ?2",
+                    params![slot, keys],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if known.is_some_and(|known| known != hash.cast_signed()) {
+                connection.execute(
+                    "DELETE FROM lane_position WHERE slot = ?1 AND lane LIKE 'key %'",
+                    [slot],
+                )?;
+            }
+            write_hash(connection, slot, keys, hash)
+        })
+    }
+
     /// The rules have changed, so the number of a change's events that a lane has passed
     /// means nothing any more: lanes that stand inside a change stand before it.
     pub fn rules_changed(&mut self, slot: &str, rules: &str, hash: u64) -> Result<(), StoreError> {
         self.write("write the rules' hash", |connection| {
             let slot = slot_id(connection, slot)?;
             connection.execute("UPDATE lane_position SET n = 0 WHERE slot = ?1", [slot])?;
-            connection.execute(
-                "INSERT INTO table_rules (slot, table_name, hash) VALUES (?1, ?2, ?3)
-                 ON CONFLICT DO UPDATE SET hash = excluded.hash",
-                params![slot, rules, hash.cast_signed()],
-            )?;
-            Ok(())
+            write_hash(connection, slot, rules, hash)
         })
     }
 }
@@ -98,6 +115,16 @@ fn apply(connection: &Connection, progress: &Progress) -> Result<(), Fault> {
         remove_passed_positions(connection, slot, checkpoint.lsn)?;
     }
     append_journal(connection, slot, &progress.journal)
+}
+
+fn write_hash(connection: &Connection, slot: i64, of: &str, hash: u64) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "INSERT INTO table_rules (slot, table_name, hash) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET hash = excluded.hash",
+        )?
+        .execute(params![slot, of, hash.cast_signed()])?;
+    Ok(())
 }
 
 /// A lane does not go back: what the checkpoint knows of it may be older than what was

@@ -44,6 +44,8 @@ pub fn start(options: Options<'_>) -> Result<(), LoggingError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
+        // It would tell on standard error, and panic there, that a line could not be written.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     // An error of these means that a subscriber is there already.
     let _ = match options.format.unwrap_or("text") {

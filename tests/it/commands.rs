@@ -131,6 +131,37 @@ async fn only_an_endpoint_that_is_disabled_can_be_enabled() {
 }
 
 #[tokio::test]
+async fn only_an_endpoint_that_the_config_has_no_more_can_be_dropped() {
+    let (db, receiver, mut daemon) = start(PARK).await;
+    three_dead(&receiver, &db, &daemon).await;
+    let drop = async |daemon: &Daemon, name: &str| {
+        let ran = daemon.cli(&["endpoint", "drop", name]).await;
+        (ran.code, ran.text())
+    };
+    for _ in 0..2 {
+        let (code, text) = drop(&daemon, "r").await;
+        assert_eq!(code, 1, "{text}");
+        assert!(
+            text.contains("in the config") && text.contains("\n  hint: "),
+            "{text}"
+        );
+        let (code, text) = drop(&daemon, "nobody").await;
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains("\"nobody\""), "{text}");
+        assert_eq!(daemon.dead_letters().await.len(), 3);
+        // The second time without a daemon.
+        if daemon.is_running() {
+            assert_eq!(daemon.stop().await, 0);
+        }
+    }
+    daemon.edit_config("  'r':\n", "  's':\n");
+    let (code, text) = drop(&daemon, "r").await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("3 dead letters"), "{text}");
+    assert_eq!(drop(&daemon, "r").await.0, 1, "there is nothing left");
+}
+
+#[tokio::test]
 async fn teardown_leaves_nothing_in_the_database() {
     let (db, receiver, mut daemon) = start("").await;
     db.sql("INSERT INTO orders (id) VALUES (1)").await;
@@ -146,6 +177,35 @@ async fn teardown_leaves_nothing_in_the_database() {
     assert!(!db.has_slot().await);
     assert_eq!(db.publications().await, [""; 0]);
     assert_eq!(db.value::<i64>("SELECT count(*) FROM orders").await, 1);
+}
+
+#[tokio::test]
+async fn teardown_drops_no_slot_that_nothing_says_is_walhooks() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let create = format!(
+        "SELECT pg_create_logical_replication_slot('{}', 'pgoutput')",
+        db.slot
+    );
+    db.sql(&create).await;
+    let receiver = Receiver::start().await;
+    let daemon = Daemon::of(&db).endpoint("r", &receiver);
+    let daemon = daemon.table("public.orders", ALL_EVENTS).prepare();
+    for arguments in [&["teardown", "--dry-run"][..], &["teardown"]] {
+        let ran = daemon.cli_with_secrets(arguments).await.expect_code(69);
+        let text = ran.text();
+        assert!(text.contains("pg_drop_replication_slot"), "{text}");
+        assert!(db.has_slot().await);
+    }
+}
+
+#[tokio::test]
+async fn teardown_needs_no_state_file_where_the_publication_is_walhooks() {
+    let (db, _receiver, mut daemon) = start("").await;
+    assert_eq!(daemon.stop().await, 0);
+    std::fs::remove_file(daemon.state_path()).unwrap();
+    daemon.cli_with_secrets(&["teardown"]).await.expect_code(0);
+    assert!(!db.has_slot().await);
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::harness::{ALL_EVENTS, Cluster, Daemon, Database, ORDERS, Receiver, SOON, fixture};
 
@@ -143,6 +145,51 @@ async fn passwords_go_by_scram_and_md5_and_never_in_clear_without_tls() {
     assert_refused(check(&db, &without, &[]).await, "password");
 }
 
+/// Who stands in for the server lets the first connection in, and asks the second one for
+/// the password in clear text. Returns what the second one answered.
+async fn ask_in_clear(listener: TcpListener) -> Vec<u8> {
+    let (mut first, _) = listener.accept().await.expect("a connection");
+    assert!(read_message(&mut first).await > 0, "a startup message");
+    first
+        .write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I")
+        .await
+        .expect("an open connection");
+    let (mut second, _) = listener.accept().await.expect("a connection");
+    assert!(read_message(&mut second).await > 0, "a startup message");
+    // In two parts, as a network may.
+    for part in [&b"R\0\0"[..], &b"\0\x08\0\0\0\x03"[..]] {
+        second.write_all(part).await.expect("an open connection");
+        second.flush().await.expect("an open connection");
+        tokio::task::yield_now().await;
+    }
+    let mut answer = Vec::new();
+    second.read_buf(&mut answer).await.expect("its end");
+    answer
+}
+
+async fn read_message(stream: &mut TcpStream) -> usize {
+    let mut message = [0; 4096];
+    stream.read(&mut message).await.expect("a message")
+}
+
+#[tokio::test]
+async fn no_connection_gives_the_password_to_who_stands_in_for_the_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answered = tokio::spawn(ask_in_clear(listener));
+    let daemon = Daemon::without_database()
+        .url(&format!(
+            "postgres://ada:canary-1@127.0.0.1:{port}/app?sslmode=disable"
+        ))
+        .endpoint("r", &Receiver::start().await)
+        .table("public.orders", ALL_EVENTS)
+        .prepare();
+    let ran = daemon.cli_with_secrets(&["check"]).await;
+    let answer = answered.await.unwrap();
+    assert_eq!(answer.escape_ascii().to_string(), "");
+    assert_refused((ran.code, ran.text()), "clear text");
+}
+
 #[tokio::test]
 async fn a_password_comes_from_a_variable_or_the_password_file() {
     let (_cluster, db) = with_tls("good").await;
@@ -174,6 +221,42 @@ async fn a_client_certificate_logs_in() {
         check(&db, &format!("{url}?sslmode=require"), &[]).await,
         "28000",
     );
+    let without_key = format!(
+        "{url}?sslmode=require&sslcert={}",
+        fixture("client.pem").display()
+    );
+    assert_refused(check(&db, &without_key, &[]).await, "sslkey");
+}
+
+#[tokio::test]
+async fn of_several_hosts_the_primary_is_taken_when_that_is_asked_for() {
+    let standby = Cluster::own().start().await;
+    assert!(standby.stop_fast(SOON).await);
+    std::fs::write(standby.data_directory().join("standby.signal"), "").unwrap();
+    standby.start().await;
+    let primary = Cluster::own().start().await;
+    primary.admin(ORDERS).await;
+    let receiver = Receiver::start().await;
+    let check = async |target: &str| {
+        let url = format!(
+            "postgres://postgres@127.0.0.1:{},127.0.0.1:{}/postgres?target_session_attrs={target}",
+            standby.port, primary.port
+        );
+        let daemon = Daemon::without_database()
+            .url(&url)
+            .endpoint("r", &receiver)
+            .table("public.orders", ALL_EVENTS)
+            .prepare();
+        let ran = daemon.cli_with_secrets(&["check"]).await;
+        (ran.code, ran.text())
+    };
+    assert_refused(check("any").await, "is a standby");
+    for target in ["read-write", "primary"] {
+        assert_ready(check(target).await);
+    }
+    assert!(primary.stop_fast(SOON).await);
+    let (code, text) = check("primary").await;
+    assert_eq!(code, 1, "another may become the primary: {text}");
 }
 
 #[tokio::test]

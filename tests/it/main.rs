@@ -3,6 +3,10 @@
 //! A file is a behaviour, a test is a sentence. `harness` says how to write one.
 
 #![expect(
+    clippy::print_stderr,
+    reason = "the output of a test that failed is where its causes are looked for"
+)]
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a test that cannot go on says so by panicking"

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::harness::receiver::{Attempt, Event};
-use crate::harness::{Answer, Cluster, Daemon, Database, Receiver, SOON, oracle};
+use crate::harness::{Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, oracle};
 
 const TABLES: [&str; 3] = ["t1", "t2", "t3"];
 
@@ -113,6 +113,33 @@ async fn one_row_does_not_hold_all_others_with_order_key() {
     assert!(events.iter().all(|event| event.data("id") != 1));
     receiver.choose(|_| None);
     receiver.wait_for(40, SOON).await;
+}
+
+/// The lanes of the rows are others then, and their places say nothing of them.
+#[tokio::test]
+async fn another_key_in_the_config_loses_no_event_that_waits() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let receiver = Receiver::start().await;
+    receiver.choose(|attempt| (attempt.events[0].data("id") == 1).then(|| Answer::status(500)));
+    let mut daemon = Daemon::of(&db)
+        .endpoint_with("r", &receiver, "order: key")
+        .table(
+            "public.orders",
+            "to: r\nkey: [id]\nevents: { insert: order.created }",
+        )
+        .start()
+        .await;
+    db.sql("INSERT INTO orders (id, status) SELECT g, 'new' FROM generate_series(1, 200) g")
+        .await;
+    // All but those of the lane that the first row heads.
+    receiver.wait_for(150, SOON).await;
+    assert_eq!(daemon.stop().await, 0);
+    daemon.edit_config("key: [id]", "key: [status]");
+    receiver.choose(|_| None);
+    daemon.launch();
+    let all = |events: &[Event]| oracle::without_repeats(events).len() == 200;
+    receiver.wait_until(all, SOON).await;
 }
 
 #[tokio::test]

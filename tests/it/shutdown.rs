@@ -55,9 +55,10 @@ async fn a_second_signal_ends_it_now() {
     db.sql("INSERT INTO orders (id) VALUES (1)").await;
     receiver.wait_for_attempts(1, SOON).await;
     daemon.signal("TERM");
+    daemon.lines().line_with("stopping", SOON).await;
     daemon.signal("TERM");
     let asked = Instant::now();
-    daemon.exit_code().await;
+    assert_eq!(daemon.exit_code().await, 1, "it did not end as it should");
     assert!(
         asked.elapsed() < Duration::from_secs(3),
         "{:?}",

@@ -33,6 +33,25 @@ async fn a_path_that_cannot_be_written_is_named_before_the_database_is_touched()
 }
 
 #[tokio::test]
+async fn a_path_too_long_for_its_socket_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let deep = directory.path().join("d".repeat(120));
+    std::fs::create_dir(&deep).unwrap();
+    let receiver = Receiver::start().await;
+    let mut daemon = Daemon::without_database()
+        .endpoint("r", &receiver)
+        .table("public.orders", ALL_EVENTS)
+        .state(&deep.join("state.db"))
+        .launch();
+    assert_eq!(daemon.exit_code().await, 69);
+    let output = daemon.output();
+    assert!(
+        output.contains("too long") && output.contains("shorter path"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
 async fn it_and_its_socket_are_for_the_owner_alone() {
     let (_db, _receiver, daemon) = orders().await;
     let daemon = daemon.start().await;
@@ -119,6 +138,31 @@ impl Drop for Tiny {
     fn drop(&mut self) {
         Command::new("umount").arg("-l").arg(&self.0).status().ok();
     }
+}
+
+/// Logs often go to the disk that fills first.
+#[tokio::test]
+async fn a_log_on_a_full_disk_stops_nothing() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let receiver = Receiver::start().await;
+    let mut daemon = Daemon::of(&db)
+        .endpoint_with("r", &receiver, "retry: {max: 50ms}")
+        .table("public.orders", ALL_EVENTS)
+        .prepare();
+    daemon.launch_unheard();
+    daemon.ready().await;
+    // Failures and what follows are told.
+    receiver.next(Answer::status(500));
+    db.sql("INSERT INTO orders (id) VALUES (1)").await;
+    receiver.wait_for(1, SOON).await;
+    assert_eq!(daemon.stop().await, 0);
+    daemon.edit_config("public.orders", "public.nobody");
+    daemon.launch_unheard();
+    assert_eq!(daemon.exit_code().await, 69);
+    assert_eq!(daemon.cli_unheard(&["teardown"]).await, 0);
+    assert!(!db.has_slot().await);
+    assert_eq!(db.publications().await, [""; 0]);
 }
 
 #[tokio::test]

@@ -216,6 +216,6 @@ pub(super) const RULE: &[Key] = &[
     key(
         "payload",
         Shape::Tree,
-        "The body in place of the standard one: any tree with `{{CEL}}` in its strings. A string that is one expression keeps the value's type and digits.",
+        "The body in place of the standard one: any tree with `{{CEL}}` in its strings, not in its keys. A string that is one expression keeps the value's type and digits.",
     ),
 ];

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::problems;
-use crate::config::{Environment, Problems, load, load_state};
+use crate::config::{Environment, Problems, load, load_outline};
 
 #[test]
 fn what_is_no_config_at_all_is_told() {
@@ -105,11 +105,13 @@ fn the_state_can_be_had_of_a_config_that_is_wrong_elsewhere() {
     let state = |text: &str, env: &[(&str, &str)]| {
         std::fs::write(&path, text).unwrap();
         let env = Environment::from_iter(env.iter().copied());
-        load_state(&path, &env).map_err(|problems| {
-            problems
-                .to_string()
-                .replace(&path.display().to_string(), "F")
-        })
+        load_outline(&path, &env)
+            .map(|outline| outline.state)
+            .map_err(|problems| {
+                problems
+                    .to_string()
+                    .replace(&path.display().to_string(), "F")
+            })
     };
     let wrong = "source: { url: ${NO }\n";
     assert!(state(wrong, &[]).is_err(), "it is no YAML");

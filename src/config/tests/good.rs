@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::change::Operation;
 use crate::config::load::config_of;
-use crate::config::{Config, Environment, Problems, load, load_state};
+use crate::config::{Config, Environment, Problems, load, load_outline};
 use crate::event::EndpointIndex;
 use crate::lane::options::{Batch, LaneOptions, Order, Retry, RetryThen};
 use crate::mapping::rule::{ColumnSelection, WhenError};
@@ -287,11 +287,13 @@ fn commands_need_the_state_alone() {
     let path = dir.path().join("config.yaml");
     let state = |text: &str, variables: &[(&str, &str)]| {
         std::fs::write(&path, text).unwrap();
-        load_state(&path, &environment(variables)).map_err(|problems| {
-            problems
-                .to_string()
-                .replace(dir.path().to_str().unwrap(), "/dir")
-        })
+        load_outline(&path, &environment(variables))
+            .map(|outline| outline.state)
+            .map_err(|problems| {
+                problems
+                    .to_string()
+                    .replace(dir.path().to_str().unwrap(), "/dir")
+            })
     };
     let broken = "source: { url: \"${NOT_SET}\" }\nspool: { full: no, full: no }\nendpoints: 1\n";
     assert_eq!(

@@ -100,7 +100,7 @@ fn rules_are_checked() {
     "#
     );
     insta::assert_snapshot!(
-        table("    columns: {}\n    key: [a, a]\n    events: { insert: {type: a.b, payload: {x: [\"{{new.\"]}} }"),
+        table("    columns: {}\n    key: [a, a]\n    events: { insert: {type: a.b, payload: {x: [\"{{new.\"], \"{{new.a}}\": 1}} }"),
         @r#"
     config.yaml:10:5: tables."public.t".columns: neither include nor exclude
         hint: write one of the two, or take the key out
@@ -108,7 +108,9 @@ fn rules_are_checked() {
         hint: leave one of the two
     config.yaml:12:49: tables."public.t".events.insert.payload.x[0]: not a template: {{ without the }} that ends it
         hint: write CEL between {{ and }}: "{{new.title}} ({{new.severity}})"
-    3 problems in config.yaml
+    config.yaml:12:73: tables."public.t".events.insert.payload."{{new.a}}": a key with {{ in it: keys are no templates
+        hint: put the expression into a value
+    4 problems in config.yaml
     "#
     );
 }

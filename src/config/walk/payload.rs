@@ -50,7 +50,14 @@ impl Walk<'_> {
                 self.mapping(at, "a tree")
                     .iter()
                     .flat_map(Fields::iter)
-                    .map(|(key, at)| (key.to_owned(), self.template(&at, whole)))
+                    .map(|(key, at)| {
+                        if key.contains("{{") {
+                            self.problem(&at, "a key with {{ in it: keys are no templates")
+                                .hint("put the expression into a value");
+                            *whole = false;
+                        }
+                        (key.to_owned(), self.template(&at, whole))
+                    })
                     .collect(),
             ),
         }

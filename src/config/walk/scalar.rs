@@ -136,7 +136,8 @@ fn one_of(words: &[&str]) -> String {
 /// As a config would write it.
 fn size_written(bytes: u64) -> String {
     [
-        ("TiB", 1_u64 << 40),
+        ("PiB", 1_u64 << 50),
+        ("TiB", 1 << 40),
         ("GiB", 1 << 30),
         ("MiB", 1 << 20),
         ("KiB", 1 << 10),

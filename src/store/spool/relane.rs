@@ -28,12 +28,12 @@ const RUN_AGE_MAX_MS: i64 = 10_000;
 
 impl Store {
     /// Lays all waiting events of the endpoint anew, into the lanes that `lanes` names for
-    /// each, the first of which gets the body. Returns how many events there were.
+    /// each (it may change their keys), the first of which gets the body. Returns how many events there were.
     pub fn relane(
         &mut self,
         slot: &str,
         endpoint: &str,
-        lanes: impl Fn(&StoredEvent) -> Vec<String>,
+        lanes: impl Fn(&mut StoredEvent) -> Vec<String>,
     ) -> Result<u64, StoreError> {
         self.write("lay waiting events into other lanes", |connection| {
             let Some(slot) = find_slot(connection, slot)? else {
@@ -46,8 +46,8 @@ impl Store {
             let mut old = OldLanes::open(connection, slot, endpoint)?;
             let mut new = NewLanes::new(endpoint);
             let mut count = 0;
-            while let Some((event, enqueued_at_ms)) = old.next(connection)? {
-                let names = lanes(&event);
+            while let Some((mut event, enqueued_at_ms)) = old.next(connection)? {
+                let names = lanes(&mut event);
                 new.push(event, enqueued_at_ms, names);
                 count += 1;
                 if new.held_bytes >= HELD_BYTES_MAX {

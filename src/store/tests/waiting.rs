@@ -154,15 +154,9 @@ fn an_endpoint_is_dropped_with_all_of_it_and_a_gap_is_recorded() {
         waiting_events: 3,
         dead_letters: 1,
     };
-    assert_eq!(dropped, expected);
-    assert_eq!(
-        store.drop_endpoint(SLOT, "a", 77).unwrap(),
-        Dropped::default()
-    );
-    assert_eq!(
-        store.drop_endpoint("?", "a", 77).unwrap(),
-        Dropped::default()
-    );
+    assert_eq!(dropped, Some(expected));
+    assert_eq!(store.drop_endpoint(SLOT, "a", 77).unwrap(), None);
+    assert_eq!(store.drop_endpoint("?", "a", 77).unwrap(), None);
 
     let state = store.load(SLOT).unwrap();
     assert_eq!(state.endpoints, []);

@@ -31,14 +31,24 @@ pub fn execute(store: &mut Store, request: &Request, now_ms: i64) -> Result<Resp
             Ok(Response::EndpointEnabled { was_disabled_by })
         }
         Request::EndpointDrop { name } => {
-            let mut sum = Dropped::default();
+            let mut sum: Option<Dropped> = None;
             for slot in store.slots()? {
-                let dropped = store.drop_endpoint(&slot, name, now_ms)?;
-                sum.positions += dropped.positions;
-                sum.waiting_events += dropped.waiting_events;
-                sum.dead_letters += dropped.dead_letters;
+                if let Some(dropped) = store.drop_endpoint(&slot, name, now_ms)? {
+                    let sum = sum.get_or_insert_default();
+                    sum.positions += dropped.positions;
+                    sum.waiting_events += dropped.waiting_events;
+                    sum.dead_letters += dropped.dead_letters;
+                }
             }
-            Ok(Response::EndpointDropped(sum))
+            Ok(sum.map_or_else(
+                || {
+                    Response::failed(format!(
+                        "the state file has nothing of an endpoint \"{}\"",
+                        name.escape_debug()
+                    ))
+                },
+                Response::EndpointDropped,
+            ))
         }
     }
 }

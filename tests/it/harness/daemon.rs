@@ -224,6 +224,13 @@ impl Daemon {
         self.process = Some(Process::spawn(command, Some(self.directory.path())));
     }
 
+    /// The same, with whatever it prints going to a disk that is full.
+    pub fn launch_unheard(&mut self) {
+        assert!(self.process.is_none(), "the daemon runs already");
+        let command = self.unheard(&["run"]);
+        self.process = Some(Process::spawn(command, Some(self.directory.path())));
+    }
+
     /// Waits until `/readyz` says 200.
     #[track_caller]
     pub fn ready(&self) -> impl Future<Output = ()> {
@@ -390,6 +397,11 @@ impl Daemon {
         ran(command).await
     }
 
+    /// The same, with whatever it prints going to a disk that is full; its exit code.
+    pub async fn cli_unheard(&self, arguments: &[&str]) -> i32 {
+        ran(self.unheard(arguments)).await.code
+    }
+
     /// `walhook status --json`.
     pub async fn status(&self) -> serde_json::Value {
         let ran = self.cli(&["status", "--json"]).await.expect_code(0);
@@ -412,6 +424,21 @@ impl Daemon {
     pub async fn dead_events(&self) -> Vec<String> {
         let letters = self.dead_letters().await;
         letters.into_iter().map(|letter| letter.event_id).collect()
+    }
+
+    fn unheard(&self, arguments: &[&str]) -> Command {
+        let command = self.command(arguments);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "exec \"$0\" \"$@\" >/dev/full 2>&1"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(self.directory.path())
+            .envs(self.env.iter().cloned());
+        for (name, _) in command.get_envs() {
+            shell.env_remove(name);
+        }
+        shell
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

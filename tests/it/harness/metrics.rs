@@ -11,6 +11,7 @@ pub const EVENTS_RETRIED: &str = "walhook_events_retried_total";
 pub const EVENTS_DELIVERED: &str = "walhook_events_delivered_total";
 pub const EVENTS_DEAD: &str = "walhook_events_dead_total";
 pub const EVENTS_WAITING: &str = "walhook_events_waiting";
+pub const CHECKPOINTS: &str = "walhook_checkpoints_total";
 pub const DEAD_LETTERS: &str = "walhook_dead_letters";
 
 /// One line of the page.
