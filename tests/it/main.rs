@@ -28,6 +28,7 @@ mod faults;
 mod lineage;
 mod poison;
 mod retry;
+mod spool;
 mod slot_lost;
 mod state;
 mod tls;

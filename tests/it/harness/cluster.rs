@@ -163,14 +163,15 @@ impl Cluster {
         settings.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Starts the server and waits until it takes connections.
+    /// Starts the server and waits until it takes connections: those of a standby read
+    /// only, those of any other write.
     pub async fn start(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let process = self.launch();
             while process.is_running() && Instant::now() < deadline {
                 if let Ok(client) = self.connect("postgres").await
-                    && writes(&client).await
+                    && (self.is_standby() || writes(&client).await)
                 {
                     *self.server.lock().expect("server") = Some(process);
                     return;
@@ -185,6 +186,10 @@ impl Cluster {
                 "postgres did not start:\n{text}"
             );
         }
+    }
+
+    fn is_standby(&self) -> bool {
+        self.data_directory().join("standby.signal").exists()
     }
 
     /// Starts the server without waiting for it; what it says is in the result.

@@ -8,10 +8,12 @@ pub const CHANGES_MATCHED: &str = "walhook_changes_matched_total";
 pub const EVENTS_MADE: &str = "walhook_events_made_total";
 pub const EVENTS_WAITING_AT_START: &str = "walhook_events_waiting_at_start";
 pub const EVENTS_RETRIED: &str = "walhook_events_retried_total";
+pub const EVENTS_MISSED: &str = "walhook_events_missed_total";
 pub const EVENTS_DELIVERED: &str = "walhook_events_delivered_total";
 pub const EVENTS_DEAD: &str = "walhook_events_dead_total";
 pub const EVENTS_WAITING: &str = "walhook_events_waiting";
 pub const CHECKPOINTS: &str = "walhook_checkpoints_total";
+pub const SPOOL_EVENTS: &str = "walhook_spool_events";
 pub const DEAD_LETTERS: &str = "walhook_dead_letters";
 
 /// One line of the page.
