@@ -70,6 +70,12 @@ pub fn print_styled(text: &str) -> io::Result<()> {
     }
 }
 
+/// How wide the terminal is; `None` when standard output is none.
+pub fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
 /// Rows below a head, columns aligned, the last one as long as it is.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

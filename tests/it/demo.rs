@@ -84,7 +84,7 @@ async fn the_demo_kills_its_daemon_and_loses_nothing() {
         "order.created",
         "order.paid",
         "order.shipped",
-        "answered 503",
+        "503 to attempt ",
     ] {
         assert!(output.contains(seen), "{seen:?} is missing:\n{output}");
     }
@@ -116,6 +116,47 @@ async fn the_demo_kills_its_daemon_and_loses_nothing() {
         assert_eq!((missing, overtaken), (0, 0), "{endpoint}\n{output}");
     }
     demo.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn in_a_terminal_of_eighty_columns_no_line_is_longer_and_the_colours_are_a_choice() {
+    for (no_color, coloured) in [("", true), ("1", false)] {
+        let temporary = TempDir::new_in("/tmp").expect("a directory");
+        let open = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(temporary.path(), open).expect("permissions");
+        let demo = format!(
+            "stty cols 80 && exec {} demo --for 5s",
+            env!("CARGO_BIN_EXE_walhook")
+        );
+        // script(1) gives it a terminal.
+        let mut command = Command::new("script");
+        command.args(["-qec", &demo, "/dev/null"]);
+        command
+            .env("TMPDIR", temporary.path())
+            .env("TERM", "xterm-256color")
+            .env("NO_COLOR", no_color);
+        if let Ok(programs) = std::env::var("WALHOOK_TEST_PG_BIN") {
+            command.env("WALHOOK_DEMO_PG_BIN", programs);
+        }
+        let process = Process::spawn(command, Some(temporary.path()));
+        let exited = process.exited(PATIENCE).await;
+        let output = process.output().text();
+        assert_eq!(exited.and_then(|status| status.code()), Some(0), "{output}");
+        assert_eq!(output.contains('\u{1b}'), coloured, "{output}");
+        let lines = output.lines().map(without_colours);
+        let long: Vec<String> = lines.filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(long, Vec::<String>::new(), "{output}");
+    }
+}
+
+/// Without escape sequences of the form `ESC [ ... m`.
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str(part.split_once('m').map_or(part, |(_, rest)| rest));
+    }
+    text
 }
 
 #[tokio::test]
