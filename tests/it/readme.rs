@@ -13,10 +13,14 @@ use crate::official::libraries;
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const OTHER: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
+fn readme() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    std::fs::read_to_string(path).expect("README.md")
+}
+
 /// The one block of this language in the section.
 fn block(section: &str, language: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(path).expect("README.md");
+    let readme = readme();
     let (_, rest) = readme
         .split_once(&format!("\n## {section}\n"))
         .expect("the section");
@@ -136,4 +140,27 @@ async fn the_way_to_run_it_works_and_the_application_goes_on_as_before() {
     receiver.wait_for(1, SOON).await;
     let sent = walhook(&["send", "billing"]).output().expect("the binary");
     assert_eq!(sent.status.code(), Some(0));
+}
+
+/// The help and the table of commands, and the statement that looks at slots.
+#[tokio::test]
+async fn every_command_is_in_the_readme_and_its_statement_runs() {
+    let help = Command::new(env!("CARGO_BIN_EXE_walhook"))
+        .arg("help")
+        .output()
+        .expect("the binary");
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let (_, commands) = help.split_once("Commands:\n").expect("commands");
+    let (commands, _) = commands.split_once("\n\n").expect("their end");
+    let text = readme();
+    // What goes on with a text is indented further.
+    let names = commands.lines().filter(|line| !line.starts_with("   "));
+    for name in names.filter_map(|line| line.split_whitespace().next()) {
+        assert!(
+            name == "help" || text.contains(&format!("\n| `walhook {name}")),
+            "{name} is not in the table of commands"
+        );
+    }
+    let db = Cluster::shared().await.database().await;
+    db.sql(&block("Operating", "sql")).await;
 }
