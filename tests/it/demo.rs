@@ -1,6 +1,7 @@
-//! `walhook demo`: what a newcomer sees first, and what it leaves behind.
+//! `walhook demo` and `examples/demo.sh`: what a newcomer sees first, and what it leaves behind.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -186,4 +187,41 @@ async fn without_postgres_it_says_what_to_install() {
         "{output}"
     );
     demo.assert_nothing_is_left();
+}
+
+/// `examples/demo.sh` with a cargo that builds nothing.
+fn script(cargo_version: &str) -> String {
+    let directory = TempDir::new().expect("a directory");
+    let cargo = directory.path().join("cargo");
+    let text = format!(
+        "#!/bin/sh\ncase $1 in\n--version) echo 'cargo {cargo_version} (x)' ;;\nrun) echo started with \"$@\" ;;\nesac\n"
+    );
+    std::fs::write(&cargo, text).expect("written");
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&cargo, executable).expect("permissions");
+    let path = std::env::var("PATH").expect("PATH");
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/demo.sh"))
+        .args(["--for", "60s", "--rate", "2"])
+        .env("PATH", format!("{}:{path}", directory.path().display()))
+        .env("WALHOOK_DEMO_PG_BIN", "/nowhere")
+        .output()
+        .expect("demo.sh");
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn the_script_hands_its_arguments_on_and_names_the_toolchain_that_it_needs() {
+    for good in ["1.89.0", "1.100.1-nightly", "2.0.0"] {
+        let said = script(good);
+        assert!(
+            said.contains(" -- demo --for 60s --rate 2"),
+            "{good}: {said}"
+        );
+    }
+    for old in ["1.63.0", "1.88.9", "0.66.0"] {
+        let said = script(old);
+        let wanted = format!("cargo {old} is here, 1.89 or later is needed: rustup update");
+        assert!(said.contains(&wanted), "{old}: {said}");
+        assert!(!said.contains("started"), "{old}: {said}");
+    }
 }
