@@ -19,6 +19,11 @@ command -v cargo >/dev/null || PATH=$PATH:$HOME/.cargo/bin
 command -v cargo >/dev/null ||
     fail "no cargo here: install a Rust toolchain (https://rustup.rs, or your distribution's rustup), then run this again"
 
+version=$(cargo --version | cut -d ' ' -f 2)
+wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+[ "$(printf '%s\n' "$wanted" "$version" | sort -V | head -n 1)" = "$wanted" ] ||
+    fail "cargo $version is here, $wanted or later is needed: rustup update (https://rustup.rs)"
+
 # Where `walhook demo` looks too.
 have_postgres() {
     command -v initdb >/dev/null && return
@@ -50,7 +55,7 @@ missing=()
 have_postgres || missing+=("$server")
 have_compiler || missing+=("$compiler")
 if [ ${#missing[@]} -gt 0 ]; then
-    [ ${#install[@]} -gt 0 ] || fail "please install: ${missing[*]}"
+    [ ${#install[@]} -gt 0 ] || fail "please install $(printf '%s; ' "${missing[@]}")then run this again"
     as_root=()
     # Homebrew refuses root; the others need it.
     if [ "$(id -u)" -ne 0 ] && [ "${install[0]}" != brew ]; then
@@ -67,4 +72,5 @@ fi
 say "building walhook (a few minutes the first time)"
 cargo build --release --locked
 
-exec "${CARGO_TARGET_DIR:-target}/release/walhook" demo "$@"
+# cargo knows where it built; it becomes the program, so that Ctrl-C meets the demo alone.
+exec cargo run --release --locked --quiet -- demo "$@"

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::Exit;
 use super::database::{told, with_client};
-use super::printed::{say, tell};
+use super::printed::{counted, say, tell};
 use crate::config::Config;
 use crate::daemon::{publication_names, wanted};
 use crate::postgres::preflight;
@@ -35,15 +35,14 @@ pub fn run(arguments: &CheckArguments, config: &Config) -> anyhow::Result<Exit> 
             tell(format_args!("{}", problem.full()));
         }
         if !report.problems.is_empty() {
-            let count = report.problems.len();
-            let plural = if count == 1 { "" } else { "s" };
-            tell(format_args!("{count} problem{plural} in the database"));
+            let problems = counted(report.problems.len(), "problem");
+            tell(format_args!("{problems} in the database"));
             return Ok(Exit::Definite);
         }
         say(format_args!(
-            "the config is right, and database \"{}\" is ready for it: {} tables",
+            "the config is right, and database \"{}\" is ready for it: {}",
             report.server.database,
-            report.tables.len()
+            counted(report.tables.len(), "table")
         ));
         if let Some(plan) = report.plan().filter(|plan| !plan.statements.is_empty()) {
             say(format_args!("walhook will run:"));

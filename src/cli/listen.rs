@@ -16,13 +16,16 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Exit;
-use super::printed::printable;
+use super::printed::{columns, printable};
 use super::signals;
 use crate::delivery::signature::SigningKey;
-use crate::receiver::line;
+use crate::receiver::line::{self, Lines};
 use crate::receiver::received::{self, Received};
 use crate::receiver::seen::{Seen, Sight};
 use crate::receiver::server::{self, Answering, Receipt, Reply, Verdict};
+
+/// `18:12:12.288` and two spaces.
+const TIME_WIDTH: usize = 14;
 
 #[derive(Debug, Args)]
 pub struct ListenArguments {
@@ -107,6 +110,7 @@ async fn listen(
         save,
         seen: HashMap::new(),
         tally: Tally::default(),
+        lines: Lines::new(columns(), TIME_WIDTH),
     };
     let verified = if keys.is_empty() {
         "nothing is verified: there is no --secret"
@@ -171,6 +175,7 @@ struct Printer {
     /// By path: an endpoint's URL.
     seen: HashMap<String, Seen>,
     tally: Tally,
+    lines: Lines,
 }
 
 impl Printer {
@@ -196,7 +201,7 @@ impl Printer {
             } else {
                 Sight::Fresh
             };
-            let line = line::event(receipt, event, sight, printable);
+            let line = self.lines.event(receipt, event, sight, printable);
             say(&format!("{}  {line}", line::styled(line::DIM, &time)))?;
         }
         if self.whole_bodies {

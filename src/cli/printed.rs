@@ -70,6 +70,12 @@ pub fn print_styled(text: &str) -> io::Result<()> {
     }
 }
 
+/// How wide the terminal is; `None` when standard output is none.
+pub fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
 /// Rows below a head, columns aligned, the last one as long as it is.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -112,6 +118,12 @@ pub fn duration(ms: u64) -> String {
     units.join(" ")
 }
 
+/// `1 table`, `2 tables`
+pub fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 pub fn bytes(count: u64) -> String {
     ByteSize::b(count).to_string()
 }
@@ -119,6 +131,12 @@ pub fn bytes(count: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_no_plural() {
+        let texts = [0, 1, 2].map(|count| counted(count, "table"));
+        assert_eq!(texts, ["0 tables", "1 table", "2 tables"]);
+    }
 
     #[test]
     fn nothing_acts_on_the_terminal() {

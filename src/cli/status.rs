@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Exit;
 use super::ask::{Conversation, now_ms, unexpected};
-use super::printed::{age, bytes, duration, json_line, print, printable, table};
+use super::printed::{age, bytes, counted, duration, json_line, print, printable, table};
 use crate::telemetry::control::{
     EndpointCondition, EndpointStatus, Request, Response, SlotStatus, Status,
 };
@@ -97,8 +97,9 @@ fn endpoint_row(endpoint: &EndpointStatus, now_ms: i64) -> Vec<String> {
             attempts,
             last,
         } => format!(
-            "failing for {}, {attempts} attempts: {last}",
-            age(*since_ms, now_ms)
+            "failing for {}, {}: {last}",
+            age(*since_ms, now_ms),
+            counted(usize::try_from(*attempts).unwrap_or(usize::MAX), "attempt")
         ),
         EndpointCondition::Disabled { by, since_ms } => {
             format!("disabled by {by} for {}", age(*since_ms, now_ms))

@@ -38,7 +38,7 @@ fn locate_in(
             "tried --config and {VARIABLE} (not given), {}",
             tried.join(", ")
         ))
-        .hint("name the file: walhook --config FILE");
+        .hint("name the file: walhook --config FILE; `walhook init --database URL` writes one");
     Err(findings.into_problems("config.yaml"))
 }
 
@@ -77,7 +77,7 @@ mod tests {
         insta::assert_snapshot!(error, @r"
         config.yaml: there is no config file
             detail: tried --config and WALHOOK_CONFIG (not given), /no/a.yaml, /no/b.yaml
-            hint: name the file: walhook --config FILE
+            hint: name the file: walhook --config FILE; `walhook init --database URL` writes one
         1 problem in config.yaml
         ");
     }

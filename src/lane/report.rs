@@ -25,30 +25,36 @@ pub enum Line {
 #[derive(Debug, Default)]
 pub struct Report {
     failing: Option<Failing>,
+    /// When a line was last said of it. An endpoint that fails and recovers all the
+    /// time would else have two lines a request.
+    told: Option<MonotonicMs>,
 }
 
 #[derive(Debug)]
 struct Failing {
     since: MonotonicMs,
-    told: MonotonicMs,
     attempts: u64,
+    /// Whether its beginning was told; what was not has no end to tell either.
+    told: bool,
 }
 
 impl Report {
     pub fn failed(&mut self, now: MonotonicMs) -> Line {
-        let Some(failing) = &mut self.failing else {
-            self.failing = Some(Failing {
-                since: now,
-                told: now,
-                attempts: 1,
-            });
-            return Line::FailureBegan;
-        };
+        let may_speak = self.told.is_none_or(|told| now - told >= AGAIN_AFTER_MS);
+        let failing = self.failing.get_or_insert(Failing {
+            since: now,
+            attempts: 0,
+            told: false,
+        });
         failing.attempts += 1;
-        if now - failing.told < AGAIN_AFTER_MS {
+        if !may_speak {
             return Line::Nothing;
         }
-        failing.told = now;
+        self.told = Some(now);
+        failing.told = true;
+        if failing.attempts == 1 {
+            return Line::FailureBegan;
+        }
         Line::StillFailing {
             for_ms: now - failing.since,
             attempts: failing.attempts,
@@ -58,11 +64,11 @@ impl Report {
     /// No lane of the endpoint is failing any more.
     pub fn well(&mut self, now: MonotonicMs) -> Line {
         match self.failing.take() {
-            None => Line::Nothing,
-            Some(failing) => Line::Recovered {
+            Some(failing) if failing.told => Line::Recovered {
                 after_ms: now - failing.since,
                 attempts: failing.attempts,
             },
+            _ => Line::Nothing,
         }
     }
 
@@ -97,6 +103,23 @@ mod tests {
             attempts: 3,
         };
         assert_eq!(report.well(70_010), recovered);
-        assert_eq!(report.failed(80_000), Line::FailureBegan);
+        assert_eq!(report.failed(120_010), Line::FailureBegan);
+    }
+
+    #[test]
+    fn an_endpoint_that_flaps_has_two_lines_a_minute() {
+        let mut report = Report::default();
+        let mut lines = Vec::new();
+        // Every second: a failure, and a success half a second later.
+        for second in 0..180 {
+            lines.push(report.failed(second * 1000));
+            lines.push(report.well(second * 1000 + 500));
+        }
+        lines.retain(|line| *line != Line::Nothing);
+        let recovered = Line::Recovered {
+            after_ms: 500,
+            attempts: 1,
+        };
+        assert_eq!(lines, [Line::FailureBegan, recovered].repeat(3));
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::bound::BoundTable;
 use super::failure::FailureKind;
 use super::making::{Around, Making, Scratch};
-use super::report::{BindProblem, Bound, Mapped, Matched};
+use super::report::{Bound, Mapped, Matched};
 use super::row::Cells;
 use super::rule::{TableRules, select};
 use crate::change::{Change, Relation};
@@ -71,13 +71,13 @@ impl Mapper {
         }
     }
 
-    /// Takes a relation as it is from now on, also one that was bound before.
+    /// Takes a relation as it is from now on, also one that was bound before. One that no
+    /// entry speaks of makes no event: partitions are announced beside their root.
     /// Whatever its types are made of must be in `types`.
     pub fn bind(&mut self, relation: &Relation, types: &Types) -> Bound {
         let mut bound = Bound::default();
         self.tables.remove(&relation.oid);
         let Some(entry) = select(&self.rules, &relation.name) else {
-            bound.problems.push(BindProblem::NoRules);
             return bound;
         };
         let table = BoundTable::new(

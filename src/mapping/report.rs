@@ -16,8 +16,6 @@ pub struct Bound {
 /// such a column fails on every row, as `when_error` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BindProblem {
-    /// No entry of `tables:` speaks of the table.
-    NoRules,
     /// `named_in` is a key path of the config.
     NoColumn { named_in: String, column: String },
     /// Two rules with the same type go to the same endpoints; those get the event
@@ -34,7 +32,6 @@ pub enum BindProblem {
 impl fmt::Display for BindProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BindProblem::NoRules => f.write_str("no entry of tables speaks of the table"),
             BindProblem::NoColumn { named_in, column } => {
                 write!(
                     f,

@@ -247,7 +247,7 @@ fn judge_code(error: &PgError, text: String, phase: Phase) -> Failure {
         "28P01" | "28000" | "3D000" if phase == Phase::Running => return Failure::Transient(text),
         "28P01" => "check the user and the password of source.url",
         "28000" => {
-            "check pg_hba.conf: the role must be let in to the database and for \"replication=database\" connections"
+            "the role of source.url must be there, and pg_hba.conf must let it in to the database"
         }
         "3D000" => "check the database's name in source.url",
         "42501" => "see the grants in README.md, \"Operating\"",

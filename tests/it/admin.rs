@@ -155,3 +155,20 @@ async fn the_metrics_add_up() {
     .await;
     assert!(!metrics.has("nothing_of_this_name"));
 }
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_an_error_that_says_what_to_set() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let receiver = Receiver::start().await;
+    let mut daemon = Daemon::without_database()
+        .endpoint("r", &receiver)
+        .table("public.orders", ALL_EVENTS)
+        .env("WALHOOK_ADMIN__LISTEN", &address)
+        .launch();
+    assert_eq!(daemon.exit_code().await, 1);
+    let output = daemon.output();
+    let wanted = format!("failed to listen on {address} for the admin port");
+    assert!(output.contains(&wanted), "{output}");
+    assert!(output.contains("\"admin.listen\""), "{output}");
+}

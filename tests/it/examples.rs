@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::harness::cluster::{binary, free_port};
 use crate::harness::process::Process;
 use crate::harness::{Cluster, Database, Receiver, SOON, eventually};
 
@@ -146,6 +147,66 @@ fn normal(mut body: Value) -> String {
 async fn every_example_does_what_its_page_shows() {
     for (example, endpoints) in EXAMPLES {
         run(example, endpoints).await;
+    }
+}
+
+/// The page's commands as a script; before each block but the first it waits for a file.
+fn script(example: &str) -> String {
+    let page = read(example, "README.md");
+    let blocks = page.split("```sh\n").skip(1);
+    let mut script = String::from(
+        "trap 'kill $(jobs -p) 2>/dev/null; exit 1' QUIT TERM\npsql() { command \"$PSQL\" \"$@\"; }\n",
+    );
+    for (number, block) in blocks.enumerate() {
+        if number > 0 {
+            script.push_str(&format!(
+                "until [ -e \"$GO/{number}\" ]; do sleep 0.05; done\n"
+            ));
+        }
+        script.push_str(block.split_once("```").expect("the block's end").0);
+    }
+    script
+}
+
+#[tokio::test]
+async fn the_commands_of_every_page_work_as_they_stand_there() {
+    for (example, endpoints) in EXAMPLES {
+        let db = Cluster::shared().await.database().await;
+        let go = TempDir::new().expect("a directory");
+        let port = free_port();
+        // The port is the only word that is not the page's.
+        let text = script(example).replace("listen ", &format!("listen --port {port} "));
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["-c", &text]).current_dir(directory(example));
+        let walhook = Path::new(env!("CARGO_BIN_EXE_walhook"))
+            .parent()
+            .expect("a directory");
+        let path = std::env::var("PATH").expect("PATH");
+        bash.env("PATH", format!("{}:{path}", walhook.display()))
+            .env("PSQL", binary("psql"))
+            .env("GO", go.path())
+            .env("DATABASE_URL", db.url())
+            .env("WALHOOK_SOURCE__SLOT", &db.slot)
+            .env("WALHOOK_STATE", go.path().join("state.db"))
+            .env("WALHOOK_ADMIN__LISTEN", "off");
+        for endpoint in endpoints {
+            let url = format!("http://127.0.0.1:{port}/");
+            bash.env(format!("{endpoint}_URL"), url);
+        }
+        let bash = Process::spawn(bash, None);
+        bash.output().line_with("streaming", SOON).await;
+        std::fs::write(go.path().join("1"), "").expect("written");
+        let expected = bodies_of_the_page(example).len();
+        eventually("what the page shows, verified", || async {
+            let text = bash.output().text();
+            text.matches(" verified").count() - text.matches("are verified").count() == expected
+        })
+        .await;
+        std::fs::write(go.path().join("2"), "").expect("written");
+        let ended = bash.exited(SOON).await.and_then(|status| status.code());
+        let text = bash.output().text();
+        assert_eq!(ended, Some(0), "{example}: {text}");
+        assert!(!db.has_slot().await, "{example}: {text}");
     }
 }
 

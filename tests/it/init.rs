@@ -8,6 +8,9 @@ use tempfile::TempDir;
 use crate::harness::process::Process;
 use crate::harness::{Cluster, Database, SOON};
 
+const OWN_SLOTS: &str =
+    "SELECT slot_name::text FROM pg_replication_slots WHERE database = current_database()";
+
 fn walhook(directory: &TempDir, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_walhook"));
     command.args(arguments).current_dir(directory.path());
@@ -44,9 +47,14 @@ async fn shop() -> Database {
          CREATE SCHEMA archive;
          CREATE TABLE archive.orders (id int PRIMARY KEY);
          CREATE VIEW recent AS SELECT * FROM orders;
-         CREATE UNLOGGED TABLE scratch (id int PRIMARY KEY);",
+         CREATE UNLOGGED TABLE scratch (id int PRIMARY KEY);
+         CREATE TABLE \"# a: b\" (id int PRIMARY KEY);
+         CREATE TABLE \"${HOME}\" (id int PRIMARY KEY);
+         CREATE TABLE \"new\nline\" (id int PRIMARY KEY, \"c\n- d\" text);
+         CREATE TABLE \"null\" (id int PRIMARY KEY);
+         CREATE TABLE \"quote\"\"d*\" (id int PRIMARY KEY);",
     );
-    for number in 1..=24 {
+    for number in 1..=19 {
         sql.push_str(&format!(
             "CREATE TABLE things_{number} (id bigint PRIMARY KEY, name text);"
         ));
@@ -106,7 +114,8 @@ async fn thirty_tables_become_a_config_that_check_passes_and_run_serves() {
     db.sql(
         "INSERT INTO orders VALUES (1, 'new'); INSERT INTO log VALUES ('x');
          INSERT INTO \"Odd.Name\" VALUES (7, 'y'); UPDATE full_log SET line = '';
-         INSERT INTO full_log VALUES ('z'); UPDATE full_log SET line = 'zz';",
+         INSERT INTO full_log VALUES ('z'); UPDATE full_log SET line = 'zz';
+         INSERT INTO parts VALUES (1, '2026-05-05');",
     )
     .await;
     for event in [
@@ -114,11 +123,14 @@ async fn thirty_tables_become_a_config_that_check_passes_and_run_serves() {
         "log.created",
         "Odd_Name.created",
         "full_log.updated",
+        "part.created",
     ] {
         let line = listener.output().line_with(event, SOON).await;
         assert!(line.contains(" verified"), "{line}");
     }
-    drop(daemon);
+    // The server announces partitions beside their root; nothing is wrong with them.
+    let log = daemon.output().text();
+    assert!(!log.contains("parts_2026"), "{log}");
 }
 
 #[tokio::test]
@@ -167,4 +179,25 @@ async fn init_says_what_is_wrong_and_writes_nothing() {
     assert!(pattern.contains("--tables orders"), "{pattern}");
     let left: Vec<_> = std::fs::read_dir(directory.path()).expect("it").collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_second_database_of_a_server_gets_a_slot_of_its_own() {
+    let cluster = Cluster::own().start().await;
+    let mut running = Vec::new();
+    for slot in ["walhook", "walhook_test_1"] {
+        let db = cluster.database().await;
+        db.sql("CREATE TABLE orders (id int PRIMARY KEY)").await;
+        let directory = TempDir::new().expect("a directory");
+        ran(walhook(&directory, &["init", "--database", &db.url()]), 0);
+        let checked = ran(walhook(&directory, &["check"]), 0);
+        assert!(checked.contains("ready for it: 1 table\n"), "{checked}");
+        let mut run = walhook(&directory, &["run"]);
+        run.env("WALHOOK_ADMIN__LISTEN", "off");
+        let daemon = Process::spawn(run, None);
+        daemon.output().line_with("streaming", SOON).await;
+        let slots = db.column::<String>(OWN_SLOTS).await;
+        assert_eq!(slots, [slot]);
+        running.push((daemon, directory, db));
+    }
 }

@@ -92,6 +92,11 @@ async fn a_package_installs_a_service_upgrades_it_without_a_repeat_and_warns_whe
         access(&machine, "/etc/walhook/walhook.env"),
         "root root 600"
     );
+    let reference = machine.path("/etc/walhook/config.yaml");
+    let reference = std::fs::read_to_string(reference).expect("the reference config");
+    let (_, schema) = reference.split_once("$schema=").expect("a schema");
+    let schema = schema.lines().next().expect("its path");
+    assert!(machine.path(schema).exists(), "{schema}");
     let manual = machine.path("/usr/share/man/man1/walhook-dead-retry.1");
     assert!(manual.exists() || manual.with_extension("1.gz").exists());
     for completions in [

@@ -252,3 +252,19 @@ async fn retry_for_goes_on_counting_over_a_restart() {
         "{tried:?}"
     );
 }
+
+#[tokio::test]
+async fn an_endpoint_that_fails_now_and_then_does_not_fill_the_log() {
+    let (db, receiver, daemon) = start("retry: {max: 10ms}").await;
+    for _ in 0..40 {
+        receiver.next(Answer::status(500));
+        receiver.next(Answer::status(204));
+    }
+    db.sql("INSERT INTO orders (id) SELECT generate_series(1, 40)")
+        .await;
+    receiver.wait_for(40, SOON).await;
+    assert_eq!(receiver.attempts().len(), 80);
+    let log = daemon.output();
+    assert_eq!(log.matches("endpoint is failing").count(), 1, "{log}");
+    assert_eq!(log.matches("endpoint has recovered").count(), 1, "{log}");
+}

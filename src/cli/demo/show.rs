@@ -18,7 +18,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::super::database::told;
-use super::super::printed::printable;
+use super::super::printed::{columns, printable};
 use super::super::signals::Ended;
 use super::super::{Exit, secrets};
 use super::books::Books;
@@ -30,13 +30,16 @@ use super::{DemoArguments, say, summary};
 use crate::delivery::signature::SigningKey;
 use crate::postgres::conninfo::ConnInfo;
 use crate::postgres::{Client, connect};
-use crate::receiver::line::{self, DIM, STRONG, styled};
+use crate::receiver::line::{self, DIM, Lines, STRONG, styled};
 use crate::receiver::received;
 use crate::receiver::seen::Sight;
 use crate::receiver::server::{self, Answering, Receipt, Reply};
 
 const START_WAIT_MAX: Duration = Duration::from_secs(30);
 const DRAIN_WAIT_MAX: Duration = Duration::from_secs(60);
+/// ` 12.34s ` and `billing `.
+const CLOCK_WIDTH: usize = 8;
+const NAME_WIDTH: usize = 8;
 const DEAD_FOR_MAX: Duration = Duration::from_millis(1500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,16 +69,12 @@ pub async fn run(arguments: &DemoArguments) -> anyhow::Result<Exit> {
     // Not broken off: a half-made cluster could not be removed.
     let cluster = starting.await??;
     let played = play(arguments, &cluster, &mut ended).await;
-    let directory = cluster.path().to_owned();
     let stopped = tokio::task::spawn_blocking(move || cluster.stop()).await?;
     let exit = played?;
     stopped?;
     say(&styled(
         DIM,
-        &format!(
-            "the daemon, PostgreSQL and {} are gone: nothing is left behind",
-            directory.display()
-        ),
+        "the daemon, PostgreSQL and their directory are gone: nothing is left behind",
     ))?;
     Ok(exit)
 }
@@ -137,7 +136,8 @@ async fn play(
 
 fn introduction(version: &str, directory: &Path, receiver: SocketAddr) -> String {
     format!(
-        "  PostgreSQL {version} in {}, a receiver on {receiver}\n  \
+        "  PostgreSQL {version} in {}\n  \
+         a receiver that verifies on {receiver}\n  \
          a shop that knows nothing of webhooks; rules make of its rows\n    \
          orders  -> order.created, order.paid, order.cancelled -> billing, crm\n            \
          order.shipped -> crm\n    \
@@ -219,6 +219,7 @@ struct Show {
     catching_up: Vec<CatchUp>,
     /// Commits of the shop when the daemon was killed.
     expected_at_kill: usize,
+    lines: Lines,
 }
 
 impl Show {
@@ -244,6 +245,7 @@ impl Show {
             act_ends: now + START_WAIT_MAX,
             catching_up: Vec::new(),
             expected_at_kill: 0,
+            lines: Lines::new(columns(), CLOCK_WIDTH + NAME_WIDTH),
         }
     }
 
@@ -299,7 +301,7 @@ impl Show {
                 self.act = Act::Well;
                 self.act_ends = self.at(100);
                 self.banner(&format!(
-                    "it streams again {took} after its start; {meanwhile} webhooks became due while it was dead"
+                    "it streams again, {took} after its start; {meanwhile} webhooks are due"
                 ))
             }
             _ => Ok(()),
@@ -372,8 +374,8 @@ impl Show {
             } else {
                 Sight::Fresh
             };
-            let line = line::event(receipt, &event, sight, printable);
-            say(&format!("{} {name:<8} {line}", self.clock()))?;
+            let line = self.lines.event(receipt, &event, sight, printable);
+            say(&format!("{} {name:<7} {line}", self.clock()))?;
         }
         self.caught_up()
     }
@@ -407,7 +409,7 @@ impl Show {
                         self.books.calm(endpoint, Some(now_us()));
                     }
                     self.banner(&format!(
-                        "all that was committed meanwhile has come, {took} later: nothing was lost"
+                        "all of them have come, {took} later: nothing was lost"
                     ))?;
                 }
             }

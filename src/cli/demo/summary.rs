@@ -41,7 +41,8 @@ pub fn text(books: &Books) -> String {
     );
     text.push_str(&table(&rows));
     text.push_str(
-        "p50, p99: from the commit to the receipt, of events committed while their endpoint and the daemon were well\n",
+        "p50, p99: from the commit to the receipt, of events that were committed while\n\
+         their endpoint and the daemon were well\n",
     );
     text.push('\n');
     text.push_str(&if kept(books) {

@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 
 use super::database::{told, with_client};
-use super::printed::{print, printable};
+use super::printed::{counted, print, printable};
 use super::{Exit, secrets};
 use crate::mapping::rule::TablePattern;
 use crate::postgres::catalog::{self, TableFacts};
@@ -64,8 +64,14 @@ pub fn run(
             .await
             .map_err(told)?;
         let wal_level: String = row.try_get(0).map_err(told)?;
+        let slots = client
+            .query("SELECT slot_name::text FROM pg_replication_slots", &[])
+            .await
+            .map_err(told)?;
+        let slots: Result<Vec<String>, _> = slots.iter().map(|row| row.try_get(0)).collect();
         let config = text::config(&text::Facts {
             url: url(&arguments.database)?,
+            slot: &suggestion::slot(&server.database, &slots.map_err(told)?),
             database: &server.database,
             major: server.major(),
             wal_level: &wal_level,
@@ -133,14 +139,18 @@ fn next_steps(
 ) -> anyhow::Result<String> {
     let faulty = tables
         .iter()
-        .filter(|table| !table.identity_faults().is_empty());
+        .filter(|table| !table.identity_faults().is_empty())
+        .count();
     let (config, secret) = (arguments.output.display(), secret_file.display());
-    let mut text = format!(
-        "wrote {config}: {} tables, {} of which can only send inserts until they are altered (the SQL is there)\n\
-         wrote {secret}: the secret of its endpoint\n\nnow:\n",
-        tables.len(),
-        faulty.count()
-    );
+    let mut text = format!("wrote {config}: {}", counted(tables.len(), "table"));
+    if faulty > 0 {
+        text.push_str(&format!(
+            ", {faulty} of which can only send inserts until altered (the SQL is there)"
+        ));
+    }
+    text.push_str(&format!(
+        "\nwrote {secret}: the secret of its endpoint\n\nnow:\n"
+    ));
     if url(&arguments.database)?.starts_with("${") {
         text.push_str(
             "  export DATABASE_URL=...          # it holds a password, so it is not in the file\n",

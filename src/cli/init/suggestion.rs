@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use crate::change::TableName;
 
+/// Of a slot's 63 bytes: its name is the publication's too, which has 56.
+const DATABASE_MAX: usize = 40;
+
 /// What stands before `.created`, for each table: its singular, with the schema before it
 /// where two tables would share it.
 pub fn stems(tables: &[&TableName]) -> Vec<String> {
@@ -20,6 +23,23 @@ pub fn stems(tables: &[&TableName]) -> Vec<String> {
         }
     });
     stems.collect()
+}
+
+/// A slot that the server does not have yet: its name is one for all databases of a server.
+pub fn slot(database: &str, taken: &[String]) -> String {
+    let keep = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '_'
+        }
+    };
+    let database: String = database.chars().take(DATABASE_MAX).map(keep).collect();
+    let usual = ["walhook".to_owned(), format!("walhook_{database}")];
+    let numbered = (2..).map(|number| format!("walhook_{database}_{number}"));
+    let mut names = usual.into_iter().chain(numbered);
+    // There is always one: slots are few.
+    names.find(|name| !taken.contains(name)).unwrap_or_default()
 }
 
 fn stem(table: &str) -> String {
@@ -67,6 +87,15 @@ fn singular(table: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_is_one_that_the_server_does_not_have() {
+        let taken = ["walhook", "walhook_my_app"].map(str::to_owned);
+        assert_eq!(slot("My-App", &[]), "walhook");
+        assert_eq!(slot("My-App", &taken[..1]), "walhook_my_app");
+        assert_eq!(slot("My-App", &taken), "walhook_my_app_2");
+        assert_eq!(slot(&"ü".repeat(63), &taken).len(), "walhook_".len() + 40);
+    }
 
     #[test]
     fn tables_in_the_plural_suggest_the_singular() {

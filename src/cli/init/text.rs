@@ -13,6 +13,7 @@ const COLUMNS_MAX: usize = 100;
 /// What the database and the command line say.
 pub struct Facts<'a> {
     pub url: &'a str,
+    pub slot: &'a str,
     pub database: &'a str,
     pub major: u32,
     pub wal_level: &'a str,
@@ -36,7 +37,7 @@ pub fn config(facts: &Facts<'_>) -> String {
     }
     let _ = writeln!(
         text,
-        "source:\n  url: {}\n  slot: walhook\n\n\
+        "source:\n  url: {}\n  slot: {}\n\n\
          # Checkpoint and what waits, beside this file. As a service: /var/lib/walhook/state.db\n\
          state: ./walhook.db\n\n\
          endpoints:\n  webhooks:\n    url: http://127.0.0.1:8080/hooks\n    \
@@ -45,6 +46,7 @@ pub fn config(facts: &Facts<'_>) -> String {
          # order: key            # rows side by side, the changes of a row in order\n    \
          # batch: {{ events: 100 }}\n",
         scalar(facts.url),
+        facts.slot,
         facts.secret_file
     );
     text.push_str(

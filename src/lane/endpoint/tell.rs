@@ -37,6 +37,8 @@ impl Task {
                     );
                     self.show_failing(outcome);
                 }
+                // Not told, but to be seen by who looks.
+                Line::Nothing if self.report.failed_attempts() == 1 => self.show_failing(outcome),
                 Line::Nothing | Line::Recovered { .. } => {}
             }
             return;
@@ -52,8 +54,8 @@ impl Task {
                 waiting = self.waiting_events,
                 "endpoint has recovered"
             );
-            self.show_health();
         }
+        self.show_health();
     }
 
     pub(super) fn show_failing(&self, outcome: &Outcome) {

@@ -28,6 +28,14 @@ for device in null zero full random urandom tty; do
 done
 mkdir dev/shm dev/pts
 ln -s /proc/self/fd dev/fd
+# PrivateDevices= looks for it.
+ln -s pts/ptmx dev/ptmx
+
+# Not a mere chroot, in which PrivateUsers= is refused; and mounts must reach the services' namespaces.
+mkdir .before
+pivot_root . .before
+mount --make-rshared /
+umount -l /.before
 
 exec chroot . env -i container=walhook-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
     /lib/systemd/systemd --log-target=console --show-status=no --unit=sysinit.target
