@@ -9,7 +9,7 @@ use super::Exit;
 use super::ask::{Conversation, now_ms, unexpected};
 use super::printed::{age, bytes, counted, duration, json_line, print, printable, table};
 use crate::telemetry::control::{
-    EndpointCondition, EndpointStatus, Request, Response, SlotStatus, Status,
+    EndpointCondition, EndpointStatus, GapStatus, Request, Response, SlotStatus, Status,
 };
 
 #[derive(Args, Debug)]
@@ -85,7 +85,26 @@ fn slot_text(slot: &SlotStatus, now_ms: i64) -> String {
         text.push('\n');
         text.push_str(&table(&rows));
     }
+    if !slot.gaps.is_empty() {
+        let head = "GAP FROM TO ENDPOINT EVENTS RECORDED";
+        let mut rows = vec![head.split(' ').map(str::to_owned).collect()];
+        rows.extend(slot.gaps.iter().map(|gap| gap_row(gap, now_ms)));
+        text.push('\n');
+        text.push_str(&table(&rows));
+    }
     text
+}
+
+fn gap_row(gap: &GapStatus, now_ms: i64) -> Vec<String> {
+    vec![
+        printable(&gap.reason),
+        gap.from.clone(),
+        gap.to.clone(),
+        printable(gap.endpoint.as_deref().unwrap_or("all")),
+        gap.events
+            .map_or("-".to_owned(), |events| events.to_string()),
+        format!("{} ago", age(gap.recorded_at_ms, now_ms)),
+    ]
 }
 
 fn endpoint_row(endpoint: &EndpointStatus, now_ms: i64) -> Vec<String> {
@@ -137,6 +156,14 @@ mod tests {
             confirmed_lsn: Some("0/16B3700".into()),
             retained_wal_bytes: Some(16 << 20),
             endpoints: vec![],
+            gaps: vec![GapStatus {
+                endpoint: Some("crm".into()),
+                reason: "spool_full".into(),
+                from: "0/16B0000".into(),
+                to: "0/16B2000".into(),
+                events: Some(17),
+                recorded_at_ms: HOUR_MS,
+            }],
         };
         let billing = slot.endpoint("billing");
         billing.origin = Some("https://billing.internal".into());
@@ -177,6 +204,9 @@ mod tests {
         billing   https://billing.internal  0        0 B      -       0     0         ok
         crm       -                         812      1.1 MiB  1m 35s  0     0         failing for 1m 30s, 12 attempts: status 500 \u{1b}[31m
         old       -                         0        0 B      -       3     0         disabled by gone_410 for 2h
+
+        GAP         FROM       TO         ENDPOINT  EVENTS  RECORDED
+        spool_full  0/16B0000  0/16B2000  crm       17      1h ago
 
         problems:
         - table public.orders lost its replica identity

@@ -29,6 +29,7 @@ mod session;
 mod session_error;
 mod slot;
 mod source;
+mod spool_watch;
 mod stuck;
 mod supervise;
 mod watch;

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::spool_watch::SpoolWatch;
 use crate::config::Config;
 use crate::event::EndpointIndex;
 use crate::lane::clock::since_commit;
@@ -49,7 +51,7 @@ impl Refresher {
                 .set(waiting);
             metrics.events_waiting.get_or_create(&of).inc_by(waiting);
         }
-        self.spool(tallies);
+        self.spool(tallies, &mut SpoolWatch::default());
     }
 
     /// Sets the gauges that need no I/O.
@@ -81,11 +83,12 @@ impl Refresher {
     /// Keeps the store's counts up to date until `stop`.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StoreCallError> {
         let mut tick = tokio::time::interval(EVERY);
+        let mut watch = SpoolWatch::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = tick.tick() => {
-                    self.stored().await?;
+                    self.stored(&mut watch).await?;
                     // The runtime turns, and the store's thread has answered.
                     systemd::alive();
                 }
@@ -93,7 +96,7 @@ impl Refresher {
         }
     }
 
-    async fn stored(&self) -> Result<(), StoreCallError> {
+    async fn stored(&self, watch: &mut SpoolWatch) -> Result<(), StoreCallError> {
         let slot = self.shared.slot.to_string();
         let tallies = self
             .shared
@@ -116,12 +119,12 @@ impl Refresher {
                 .get_or_create(&of)
                 .set(gauge(tally.waiting.events));
         }
-        self.spool(&tallies);
+        self.spool(&tallies, watch);
         Ok(())
     }
 
     /// How full the spool is, for the endpoints, the metrics and the pages.
-    fn spool(&self, tallies: &[Tally]) {
+    fn spool(&self, tallies: &[Tally], watch: &mut SpoolWatch) {
         let bytes = |tally: &Tally| tally.waiting.bytes + tally.dead.bytes + tally.retrying.bytes;
         let used = tallies.iter().map(bytes).sum();
         let waiting = self.endpoints.iter().enumerate().map(|(index, name)| {
@@ -136,12 +139,14 @@ impl Refresher {
         self.shared.metrics.spool_bytes.set(gauge(now.used));
         self.shared.metrics.spool_bytes_max.set(gauge(now.limit));
         let most = now.most.and_then(|most| self.endpoints.get(most.0));
+        let warning = watch.look(&now, most.map(AsRef::as_ref), Instant::now());
         self.shared.view.update(|shown| {
             shown.spool = SpoolShown {
                 used: now.used,
                 limit: now.limit,
                 most: most.cloned(),
-                is_full: now.is_full,
+                stops: now.stops,
+                warning,
             };
         });
     }

@@ -41,8 +41,9 @@ pub struct SpoolUse {
     pub limit: u64,
     /// The endpoint with most of it.
     pub most: Option<EndpointIndex>,
-    /// Reading stops for all once memory is full.
     pub is_full: bool,
+    /// It is full, and so reading stops for all once memory is.
+    pub stops: bool,
 }
 
 impl SpoolUse {
@@ -115,6 +116,7 @@ impl SpoolRoom {
             limit,
             most: most.map(|(_, index)| EndpointIndex(index)),
             is_full: used >= limit,
+            stops: used >= limit && self.full == SpoolFull::Stop,
         }
     }
 }

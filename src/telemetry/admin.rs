@@ -64,7 +64,7 @@ pub fn serve(
 
 async fn readyz(State(pages): State<Pages>) -> (StatusCode, String) {
     let shown = pages.view.shown();
-    let (status, mut text) = match shown.stream {
+    let (mut status, mut text) = match shown.stream {
         StreamState::Streaming => (StatusCode::OK, "streaming\n".to_owned()),
         StreamState::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
         StreamState::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
@@ -72,6 +72,13 @@ async fn readyz(State(pages): State<Pages>) -> (StatusCode, String) {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"))
         }
     };
+    if shown.spool.stops {
+        status = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    if let Some(warning) = shown.spool.warning {
+        text.push_str(&warning);
+        text.push('\n');
+    }
     // A failing endpoint is told, and harms only itself.
     for endpoint in shown.endpoints {
         match endpoint.health {

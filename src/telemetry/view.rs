@@ -55,7 +55,10 @@ pub struct SpoolShown {
     pub limit: u64,
     /// The endpoint that has most waiting in it.
     pub most: Option<Arc<str>>,
-    pub is_full: bool,
+    /// It is full, and so reading stops for all once memory is.
+    pub stops: bool,
+    /// What a person should know of it: a sentence.
+    pub warning: Option<String>,
 }
 
 /// A copy of all that is shown.

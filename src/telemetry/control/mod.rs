@@ -25,7 +25,7 @@ pub use request::Request;
 pub use response::Response;
 pub use server::{BindError, ControlListener, bind, serve};
 pub use status::{
-    DaemonStatus, EndpointCondition, EndpointStatus, SlotStatus, Status, StreamStatus,
+    DaemonStatus, EndpointCondition, EndpointStatus, GapStatus, SlotStatus, Status, StreamStatus,
 };
 
 #[cfg(test)]

@@ -35,6 +35,23 @@ pub struct SlotStatus {
     /// WAL that the server keeps for the slot.
     pub retained_wal_bytes: Option<u64>,
     pub endpoints: Vec<EndpointStatus>,
+    /// What was never sent, or was sent and is gone.
+    pub gaps: Vec<GapStatus>,
+}
+
+/// An interval of the WAL, and what became of its events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GapStatus {
+    /// `None`: of all endpoints.
+    pub endpoint: Option<String>,
+    /// `spool_full`, `endpoint_dropped`, `skipped`, `adopted` or `vanished`.
+    pub reason: String,
+    pub from: String,
+    pub to: String,
+    /// `None`: not known.
+    pub events: Option<u64>,
+    pub recorded_at_ms: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,12 +105,21 @@ impl Status {
         for slot in store.slots()? {
             let state = store.load(&slot)?;
             let counts = store.counts(&slot)?;
+            let gaps = store.gaps(&slot)?.into_iter().map(|gap| GapStatus {
+                endpoint: gap.endpoint,
+                reason: gap.reason.as_str().to_owned(),
+                from: gap.from.to_string(),
+                to: gap.to.to_string(),
+                events: gap.events,
+                recorded_at_ms: gap.recorded_at_ms,
+            });
             status.slots.push(SlotStatus {
                 checkpoint_lsn: state
                     .checkpoint
                     .map(|checkpoint| checkpoint.lsn.to_string()),
                 checkpoint_at_ms: state.checkpoint.map(|checkpoint| checkpoint.written_at_ms),
                 endpoints: endpoints(&state, &counts),
+                gaps: gaps.collect(),
                 slot,
                 ..SlotStatus::default()
             });
