@@ -14,13 +14,13 @@ const CLIENTS: usize = 4;
 const ROWS: usize = 5;
 const LONG: Duration = Duration::from_secs(900);
 
-/// A share of the rows: a multiple of what one transaction of each client writes.
-fn rows(share: usize) -> usize {
+/// How many rows: a multiple of what one transaction of each client writes.
+fn rows() -> usize {
     let wanted: usize = std::env::var("WALHOOK_TEST_ROWS").map_or(200_000, |rows| {
         rows.parse().expect("WALHOOK_TEST_ROWS is a number")
     });
     let step = CLIENTS * ROWS * TABLES.len();
-    (wanted / share).div_ceil(step) * step
+    wanted.div_ceil(step) * step
 }
 
 async fn start() -> (Database, [Receiver; 2], Daemon) {
@@ -68,7 +68,7 @@ async fn assert_complete(db: &Database, events: &[Event]) {
 
 #[tokio::test]
 async fn all_rows_arrive_once_and_in_order_over_a_restart() {
-    let rows = rows(1);
+    let rows = rows();
     let (db, receivers, mut daemon) = start().await;
     let pgbench = write(&db, rows);
     receivers[0].wait_for(rows / 4, LONG).await;
@@ -110,7 +110,7 @@ async fn a_commit_reaches_an_idle_receiver_within_ten_milliseconds() {
 
 #[tokio::test]
 async fn all_rows_arrive_over_a_crash() {
-    let rows = rows(4);
+    let rows = rows();
     let (db, receivers, mut daemon) = start().await;
     let pgbench = write(&db, rows);
     for part in [4, 2] {
