@@ -135,7 +135,6 @@ fn complete_slot(slot: &mut SlotStatus, shown: &Shown) {
         endpoint.waiting_bytes += view.waiting_bytes;
         endpoint.oldest_waiting_ms = view
             .oldest_commit_time_us
-            .filter(|_| view.waiting_events > 0)
             .map(|oldest| u64::try_from(since_commit(oldest).as_millis()).unwrap_or(u64::MAX));
     }
 }

@@ -61,7 +61,6 @@ impl Refresher {
         for endpoint in &shown.endpoints {
             let age = endpoint
                 .oldest_commit_time_us
-                .filter(|_| endpoint.waiting_events > 0)
                 .map_or(0.0, |oldest| since_commit(oldest).as_secs_f64());
             metrics
                 .oldest_waiting_seconds

@@ -170,6 +170,7 @@ impl Task {
     ) -> Result<(), StoreCallError> {
         self.show_health();
         self.retried.wanted = true;
+        self.spooling.told = self.endpoint.lanes.is_spooling();
         loop {
             self.read_retried();
             self.send();
@@ -202,7 +203,8 @@ impl Task {
     ) -> Happened {
         let now = self.endpoint.shared.clock.now();
         let wake = self.endpoint.lanes.wake_at(now);
-        let view = (self.waiting_events > 0).then_some(self.view_due.max(now + 1));
+        let waits = self.waiting_events > 0 || self.spooling.told;
+        let view = waits.then_some(self.view_due.max(now + 1));
         let spool = self.spooling.again_at.map(|at| at.max(now + 1));
         let wake = wake.into_iter().chain(view).chain(spool).min();
         let wake = wake.map(|at| self.endpoint.shared.clock.instant(at));

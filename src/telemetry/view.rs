@@ -42,6 +42,7 @@ pub struct EndpointView {
     pub origin: String,
     pub health: EndpointHealth,
     pub since: SystemTime,
+    /// In memory; those on disk are the state file's to count.
     pub waiting_events: u64,
     pub waiting_bytes: u64,
     /// Commit time of the event that has waited longest, microseconds since 2000-01-01 UTC.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::harness::metrics::{
     DEAD_LETTERS, EVENTS_DELIVERED, EVENTS_MADE, EVENTS_MISSED, EVENTS_WAITING,
-    EVENTS_WAITING_AT_START, SPOOL_EVENTS,
+    EVENTS_WAITING_AT_START, OLDEST_WAITING, SPOOL_EVENTS,
 };
 use crate::harness::receiver::Event;
 use crate::harness::{
@@ -51,6 +51,8 @@ async fn while_the_endpoint_is_down_the_slot_moves_on_and_then_all_arrives_in_or
     db.confirmed(2 * SOON).await;
     spooled(&daemon, 3000.0).await;
     assert_eq!(receiver.count(), 0);
+    let oldest = daemon.metrics().await.sum(OLDEST_WAITING, &[]);
+    assert!((2.0..60.0).contains(&oldest), "{oldest}");
     receiver.accept_again().await;
     insert(&db, 3001..=3100).await;
     let events = receiver.wait_for(3100, 3 * SOON).await;
@@ -58,6 +60,10 @@ async fn while_the_endpoint_is_down_the_slot_moves_on_and_then_all_arrives_in_or
     oracle::assert_in_order_per_table(&events);
     oracle::assert_replay(&events, &db, "public.orders").await;
     spooled(&daemon, 0.0).await;
+    eventually("nothing waits", || async {
+        daemon.metrics().await.sum(OLDEST_WAITING, &[]) == 0.0
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -29,8 +29,8 @@ pub(super) struct Spooling {
     write_after: MonotonicMs,
     /// When to look again for room.
     pub(super) again_at: Option<MonotonicMs>,
-    /// The log was told that events wait on disk.
-    told: bool,
+    /// Events wait on disk, or did at the last look; the log was told.
+    pub(super) told: bool,
 }
 
 impl Task {

@@ -101,11 +101,12 @@ impl Task {
     pub(super) fn tick(&mut self) {
         let now = self.endpoint.shared.clock.now();
         // That nothing waits any more is shown at once: no timer follows it.
-        if now < self.view_due && (self.waiting_events > 0 || self.shows_nothing) {
+        let waits = self.waiting_events > 0 || self.spooling.told;
+        if now < self.view_due && (waits || self.shows_nothing) {
             return;
         }
         self.move_to_disk(Why::Age);
-        self.shows_nothing = self.waiting_events == 0;
+        self.shows_nothing = self.waiting_events == 0 && !self.spooling.told;
         self.view_due = now + VIEW_EVERY_MS;
         let oldest = self.endpoint.lanes.oldest_commit_time_us();
         let (events, bytes) = (self.waiting_events, self.waiting_bytes);

@@ -13,6 +13,7 @@ pub const EVENTS_DELIVERED: &str = "walhook_events_delivered_total";
 pub const EVENTS_DEAD: &str = "walhook_events_dead_total";
 pub const EVENTS_WAITING: &str = "walhook_events_waiting";
 pub const CHECKPOINTS: &str = "walhook_checkpoints_total";
+pub const OLDEST_WAITING: &str = "walhook_oldest_waiting_seconds";
 pub const SPOOL_EVENTS: &str = "walhook_spool_events";
 pub const DEAD_LETTERS: &str = "walhook_dead_letters";
 
