@@ -120,6 +120,9 @@ pub struct Event {
     /// No further event of this change goes to this endpoint.
     pub last_of_change: bool,
     pub keys: Keys,
+    /// Its table's key is another than when the lanes' places were kept: they say nothing
+    /// of it.
+    pub rekeyed: bool,
     pub fate: Fate,
     /// Microseconds since 2000-01-01 UTC.
     pub commit_time_us: i64,

@@ -238,7 +238,8 @@ async fn build(
         inboxes: ways.inboxes,
         holders: ways.holders,
         history: history(&restored.state, floor),
-    });
+    })
+    .with_keys(restored.state.rules.clone());
     let source = Source::new(source::Parts {
         config: Arc::new(config),
         state: restored.state,

@@ -20,7 +20,7 @@ use crate::lsn::Lsn;
 use crate::progress::tracker::{Tracker, Unsaved};
 use crate::store::{
     Checkpoint, Gap, GapReason, JournalEntry, LanePosition, Progress, RunProgress, Settled,
-    StoreCallError, StoreHandle,
+    StoreCallError, StoreHandle, of_key,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::view::View;
@@ -151,6 +151,11 @@ impl Checkpointer {
             positions: positions.collect(),
             runs: runs.collect(),
             gaps: gaps.collect(),
+            keys: unsaved
+                .keys
+                .iter()
+                .map(|key| (of_key(&key.table), key.hash))
+                .collect(),
             journal: journal.collect(),
             ..Progress::of(self.slot.to_string())
         }

@@ -9,23 +9,26 @@
 //! It outlives connections: what was read stays read when the stream breaks and
 //! Postgres sends it again. Synchronous; whoever drives it waits for bytes and memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tracing::warn;
 
-use crate::change::{Change, Relation, Transaction};
+use crate::change::{Change, Relation, TableName, Transaction};
 use crate::event::{Event, Fate};
 use crate::lane::budget::Holder;
 use crate::lane::inbox::Inbox;
 use crate::lsn::Lsn;
 use crate::mapping::rule::TableRules;
-use crate::mapping::{EndpointMapping, Mapper, Matched, ParkedEvent, Seen, SourceIdentity};
+use crate::mapping::{
+    EndpointMapping, KeyUse, Mapper, Matched, ParkedEvent, Seen, SourceIdentity, key_columns_hash,
+};
 use crate::pgoutput::value::Types;
 use crate::pgoutput::{self, DecodeError, Reader, RelationHeader, Step};
 use crate::progress::ledger::LedgerError;
 use crate::progress::lineage::{OtherHistory, ReadHistory, Sent};
-use crate::progress::tracker::{ReadTransaction, Tracker};
+use crate::progress::tracker::{KeyKnown, ReadTransaction, Tracker};
+use crate::store::of_key;
 use crate::telemetry::metrics::{ChangeCounters, Metrics, OfRule};
 
 /// The stream says something that cannot be.
@@ -75,6 +78,16 @@ pub struct Reading {
     /// By endpoint, with room in memory taken, not in the inboxes yet.
     staged: Vec<Vec<Event>>,
     staged_count: u64,
+    keys: KnownKeys,
+}
+
+/// What told a table's rows apart when places of lanes were kept, as far as it matters.
+#[derive(Debug, Default)]
+struct KnownKeys {
+    /// On record, by [`of_key`] of the table.
+    hashes: HashMap<String, u64>,
+    /// Tables of which another key is on record.
+    rekeyed: HashSet<Arc<TableName>>,
 }
 
 /// Events of rules that failed go to their lanes with the others: they become dead
@@ -163,7 +176,14 @@ impl Reading {
             history: parts.history,
             repeat: false,
             staged_count: 0,
+            keys: KnownKeys::default(),
         }
+    }
+
+    /// With the hashes of keys that are on record, by [`of_key`] of the table.
+    pub fn with_keys(mut self, hashes: HashMap<String, u64>) -> Self {
+        self.keys.hashes = hashes;
+        self
     }
 
     /// Which cluster and database the changes are of; it does not change.
@@ -256,6 +276,8 @@ impl Reading {
             if let Some((staged, holder)) = ways {
                 self.staged_count += 1;
                 event.room = holder.room(event.memory_bytes());
+                event.rekeyed =
+                    !self.keys.rekeyed.is_empty() && self.keys.rekeyed.contains(&event.table);
                 staged.push(event);
             }
         }
@@ -272,6 +294,31 @@ impl Reading {
             }
         }
         Ok(())
+    }
+
+    /// Whether another key of the relation is on record than this one.
+    pub fn is_rekeyed(&self, announced: &Announced, key: &[String]) -> bool {
+        let known = self.keys.hashes.get(&of_key(&announced.relation.name));
+        known.is_some_and(|known| *known != key_columns_hash(key))
+    }
+
+    /// The relation's key is this one. Where another is on record, the lanes' places below
+    /// `from` say nothing of its events: they were kept by that one.
+    pub fn key_is(&mut self, announced: &Announced, key: &[String], from: Lsn) {
+        let by_key = |endpoint: &EndpointMapping| endpoint.key_use == KeyUse::Needed;
+        if !self.endpoints.iter().any(by_key) {
+            return;
+        }
+        let table = Arc::clone(&announced.relation.name);
+        let (of, hash) = (of_key(&table), key_columns_hash(key));
+        if self.is_rekeyed(announced, key) {
+            warn!(%table, "its key has changed: with order: key its events may be repeated");
+            self.keys.rekeyed.insert(Arc::clone(&table));
+        } else if self.keys.hashes.contains_key(&of) {
+            return;
+        }
+        self.keys.hashes.insert(of, hash);
+        self.tracker.key_known(KeyKnown { table, hash, from });
     }
 
     /// The relation with its real key, and the types that were not known.

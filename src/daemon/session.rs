@@ -364,6 +364,12 @@ impl Loop<'_> {
         } else {
             catalog::type_kinds(self.client, &announced.unknown_types).await?
         };
+        let kept_below = if self.reading.is_rekeyed(&announced, &key) {
+            catalog::server(self.client).await?.flush_lsn
+        } else {
+            Lsn::ZERO
+        };
+        self.reading.key_is(&announced, &key, kept_below);
         self.reading.bind(announced, &key, types);
         Ok(())
     }

@@ -99,6 +99,16 @@ pub fn keys_hash(tables: &[TableRules]) -> u64 {
     parts.finish()
 }
 
+/// A hash of the columns that tell a table's rows apart.
+pub fn key_columns_hash(columns: &[String]) -> u64 {
+    let mut parts = Parts::default();
+    parts.add("walhook key columns 1");
+    for column in columns {
+        parts.add(column);
+    }
+    parts.finish()
+}
+
 fn add_rule(parts: &mut Parts, rule: &Rule, endpoints: &[impl AsRef<str>]) {
     parts.add("rule");
     parts.add(rule.operation.as_str());

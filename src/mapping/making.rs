@@ -222,6 +222,7 @@ impl<'m> Making<'m> {
                 },
                 last_of_change: false,
                 keys,
+                rekeyed: false,
                 fate: Fate::Deliver,
                 commit_time_us: self.change.transaction.commit_time_us,
                 body: body.clone(),

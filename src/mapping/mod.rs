@@ -33,7 +33,7 @@ mod report;
 
 pub use expression::{Columns, Uses};
 pub use failure::FailureKind;
-pub use id::{keys_hash, rules_hash};
+pub use id::{key_columns_hash, keys_hash, rules_hash};
 pub use mapper::{EndpointMapping, KeyUse, Mapper, SourceIdentity};
 pub use report::{BindProblem, Bound, Mapped, Matched, ParkedEvent, RuleFailure, Seen};
 pub use row::{RowView, Side};

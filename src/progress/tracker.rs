@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ledger::{Ledger, LedgerError};
+use crate::change::TableName;
 use crate::event::{EndpointIndex, Position};
 use crate::lsn::Lsn;
 
@@ -50,6 +51,15 @@ pub struct Missed {
     pub events: u64,
 }
 
+/// What tells a table's rows apart, from some place in the WAL on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyKnown {
+    pub table: Arc<TableName>,
+    pub hash: u64,
+    /// Below it places may have been kept by another key.
+    pub from: Lsn,
+}
+
 /// Events were settled, or lanes moved.
 #[derive(Clone, Debug, Default)]
 pub struct Advance {
@@ -76,6 +86,8 @@ pub struct Unsaved {
     pub places: Vec<LanePlace>,
     pub on_disk: Vec<DiskPlace>,
     pub missed: Vec<Missed>,
+    /// Of which all places that were kept by another key are below the checkpoint.
+    pub keys: Vec<KeyKnown>,
     /// In the order of commit LSNs: all since the last time that are below the
     /// checkpoint, and of those above it the ones that `places` stand in.
     pub transactions: Vec<ReadTransaction>,
@@ -87,6 +99,7 @@ impl Unsaved {
             && self.places.is_empty()
             && self.on_disk.is_empty()
             && self.missed.is_empty()
+            && self.keys.is_empty()
     }
 }
 
@@ -105,6 +118,7 @@ struct Inner {
     on_disk: HashMap<(EndpointIndex, Arc<str>), DiskPlace>,
     missed: HashMap<EndpointIndex, Missed>,
     missed_since: Vec<EndpointIndex>,
+    keys: Vec<KeyKnown>,
     read: std::collections::VecDeque<ReadTransaction>,
     /// Its COMMIT was not read yet.
     being_read: Option<ReadTransaction>,
@@ -120,6 +134,7 @@ impl Tracker {
                 on_disk: HashMap::new(),
                 missed: HashMap::new(),
                 missed_since: Vec::new(),
+                keys: Vec::new(),
                 read: std::collections::VecDeque::new(),
                 being_read: None,
             }),
@@ -200,6 +215,13 @@ impl Tracker {
         }
     }
 
+    /// A table's rows are told apart by another key than is on record.
+    pub fn key_known(&self, key: KeyKnown) {
+        let mut inner = self.lock();
+        inner.keys.retain(|known| known.table != key.table);
+        inner.keys.push(key);
+    }
+
     pub fn nothing_open(&self) -> bool {
         self.lock().ledger.nothing_open()
     }
@@ -226,6 +248,8 @@ impl Tracker {
         let checkpoint = (confirmable > inner.taken).then_some(confirmable);
         inner.taken = confirmable;
         let missed = std::mem::take(&mut inner.missed_since);
+        let of_now = |key: &mut KeyKnown| key.from <= confirmable;
+        let keys = inner.keys.extract_if(.., of_now).collect();
         let below = inner
             .read
             .partition_point(|transaction| transaction.commit_lsn < confirmable);
@@ -240,6 +264,7 @@ impl Tracker {
                 .iter()
                 .filter_map(|endpoint| inner.missed.get(endpoint).copied())
                 .collect(),
+            keys,
             transactions,
         }
     }
@@ -356,6 +381,24 @@ mod tests {
         tracker.misses_no_more(endpoint);
         tracker.missed(endpoint, Lsn(300), 2);
         assert_eq!(tracker.take_unsaved().missed, missed(300, 300, 2));
+    }
+
+    #[test]
+    fn another_key_is_on_record_once_what_was_kept_by_the_old_one_is_below_the_checkpoint() {
+        let tracker = Tracker::new(Lsn(50));
+        let key = |hash, from| KeyKnown {
+            table: Arc::new(TableName::new("public", "orders")),
+            hash,
+            from: Lsn(from),
+        };
+        tracker.key_known(key(1, 0));
+        assert_eq!(tracker.take_unsaved().keys, [key(1, 0)]);
+        read(&tracker, 100, 1);
+        tracker.key_known(key(2, 108));
+        assert!(tracker.take_unsaved().is_empty());
+        settle(&tracker, 100, None);
+        assert_eq!(tracker.take_unsaved().keys, [key(2, 108)]);
+        assert!(tracker.take_unsaved().is_empty());
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub use gap::{Gap, GapReason};
 pub use handle::{StoreCallError, StoreHandle, StoreStopped, StoreThread};
 pub use lock::StateLock;
 pub use options::SpoolFull;
-pub use progress::Progress;
+pub use progress::{Progress, of_key};
 pub use slot::{Checkpoint, History, Intention, JournalEntry, LanePosition, SlotState};
 pub use spool::{Entry, Marker, NewRun, RunProgress, Settled, Spool, WaitingLane, WaitingRun};
 pub use stored_event::StoredEvent;

@@ -14,6 +14,7 @@ use super::gap::{Gap, upsert_gap};
 use super::journal::append_journal;
 use super::slot::{Checkpoint, JournalEntry, LanePosition};
 use super::spool::{RunProgress, settle_runs};
+use crate::change::TableName;
 use crate::lsn::Lsn;
 
 /// What is to be made durable together. Parts that did not change stay empty.
@@ -33,6 +34,13 @@ pub struct Progress {
     /// Waiting events that were settled.
     pub runs: Vec<RunProgress>,
     pub gaps: Vec<Gap>,
+    /// Hashes of what tells rows apart, by [`of_key`] of the table.
+    pub keys: Vec<(String, u64)>,
+}
+
+/// The name under which a table's key is on record beside the rules' hashes.
+pub fn of_key(table: &TableName) -> String {
+    format!("key {table}")
 }
 
 impl Progress {
@@ -106,6 +114,9 @@ fn apply(connection: &Connection, progress: &Progress) -> Result<(), Fault> {
         insert_dead(connection, slot, letter)?;
     }
     settle_runs(connection, slot, &progress.runs)?;
+    for (of, hash) in &progress.keys {
+        write_hash(connection, slot, of, *hash)?;
+    }
     for gap in &progress.gaps {
         upsert_gap(connection, slot, gap)?;
     }

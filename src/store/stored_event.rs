@@ -65,6 +65,7 @@ impl StoredEvent {
             position: self.position,
             last_of_change: self.last_of_change,
             keys: self.keys,
+            rekeyed: false,
             fate: self.fate,
             commit_time_us: self.commit_time_us,
             body: self.body,

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::harness::receiver::{Attempt, Event};
-use crate::harness::{Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, oracle};
+use crate::harness::{
+    Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually, oracle,
+};
 
 const TABLES: [&str; 3] = ["t1", "t2", "t3"];
 
@@ -136,6 +138,36 @@ async fn another_key_in_the_config_loses_no_event_that_waits() {
     receiver.wait_for(150, SOON).await;
     assert_eq!(daemon.stop().await, 0);
     daemon.edit_config("key: [id]", "key: [status]");
+    receiver.choose(|_| None);
+    daemon.launch();
+    let all = |events: &[Event]| oracle::without_repeats(events).len() == 200;
+    receiver.wait_until(all, SOON).await;
+}
+
+/// The same when the table's own key changes, and the daemon has had no time to write down
+/// what waits.
+#[tokio::test]
+async fn another_primary_key_loses_no_event_that_waits_over_a_crash() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let receiver = Receiver::start().await;
+    receiver.choose(|attempt| (attempt.events[0].data("id") == 1).then(|| Answer::status(500)));
+    let mut daemon = Daemon::of(&db)
+        .endpoint_with("r", &receiver, "order: key")
+        .table("public.orders", "to: r\nevents: { insert: order.created }")
+        .start()
+        .await;
+    db.sql("INSERT INTO orders (id, status) SELECT g, 'new' FROM generate_series(1, 200) g")
+        .await;
+    receiver.wait_for(150, SOON).await;
+    // Until the places of the lanes that went on are written down.
+    eventually("a checkpoint", || async {
+        daemon.metrics().await.sum("walhook_checkpoints_total", &[]) >= 2.0
+    })
+    .await;
+    daemon.kill().await;
+    db.sql("ALTER TABLE orders DROP CONSTRAINT orders_pkey, ADD PRIMARY KEY (id, status)")
+        .await;
     receiver.choose(|_| None);
     daemon.launch();
     let all = |events: &[Event]| oracle::without_repeats(events).len() == 200;

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use super::attempt::{HeadProgress, LaneProgress, MonotonicMs, OnDisk, Pushed, Queue, Ticket};
 use super::health::{DisabledBy, Health};
 use super::name::{LaneName, lanes_of};
-use super::options::LaneOptions;
+use super::options::{LaneOptions, Order};
 use crate::event::{Event, EventId, Position};
 use lane::{Entry, Head, Home, Lane, What};
 use outgoing::Outgoing;
@@ -118,7 +118,9 @@ impl Lanes {
         let names = lanes_of(&event, self.options.order);
         let lanes: Vec<usize> = names.into_iter().map(|name| self.lane(name)).collect();
         // One that a lane has passed and another has not stands in both: it is sent again.
-        if (lanes.iter()).all(|&lane| self.lanes[lane].position > event.position) {
+        let passed = |&lane: &usize| self.lanes[lane].position > event.position;
+        let other_lanes = event.rekeyed && matches!(self.options.order, Order::Key { .. });
+        if !other_lanes && lanes.iter().all(passed) {
             return Pushed::Repeat;
         }
         if self.health == Health::Disabled(DisabledBy::SpoolFull) {

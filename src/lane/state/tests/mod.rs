@@ -12,7 +12,7 @@ use super::*;
 use crate::change::{Operation, TableName};
 use crate::event::{EndpointIndex, EventId, Fate, Keys, Room};
 use crate::lane::attempt::{Attempt, Next};
-use crate::lane::options::{Batch, Order, Retry, RetryThen};
+use crate::lane::options::{Batch, Retry, RetryThen};
 use crate::lsn::Lsn;
 
 fn options(order: Order) -> LaneOptions {
@@ -64,6 +64,7 @@ fn event(table: &str, number: u64, keys: Keys) -> Event {
         },
         last_of_change: true,
         keys,
+        rekeyed: false,
         fate: Fate::Deliver,
         commit_time_us: 0,
         body: Bytes::from_static(b"{}"),
