@@ -62,6 +62,17 @@ pub struct SpoolShown {
     pub warning: Option<String>,
 }
 
+/// How safe the WAL is that the server keeps for the slot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SlotShown {
+    /// Until the server removes WAL that the slot needs; `None`: it keeps all of it.
+    pub safe_wal_bytes: Option<i64>,
+    /// Why the server may soon remove WAL that the slot needs.
+    pub wal_at_risk: Option<String>,
+    /// What keeps WAL although all of it is confirmed.
+    pub wal_held: Option<String>,
+}
+
 /// A copy of all that is shown.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -74,6 +85,7 @@ pub struct Shown {
     /// End of the server's WAL, as far as it has told.
     pub wal_end: Lsn,
     pub retained_bytes: Option<u64>,
+    pub slot: SlotShown,
     pub spool: SpoolShown,
     /// What a person should know of: a sentence each.
     pub warnings: Vec<String>,
@@ -96,6 +108,7 @@ impl View {
                 checkpoint: Lsn::ZERO,
                 wal_end: Lsn::ZERO,
                 retained_bytes: None,
+                slot: SlotShown::default(),
                 spool: SpoolShown::default(),
                 warnings: Vec::new(),
             }),

@@ -35,6 +35,7 @@ mod tls;
 
 // How it is run and watched.
 mod admin;
+mod alerts;
 mod commands;
 mod config_errors;
 mod config_layers;

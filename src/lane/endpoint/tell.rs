@@ -1,5 +1,6 @@
 //! What the endpoint's task shows of it: log lines, the view, gauges.
 
+use std::mem::discriminant;
 use std::time::SystemTime;
 
 use tracing::{info, warn};
@@ -88,7 +89,8 @@ impl Task {
             .set(up);
         shared.view.update(|shown| {
             if let Some(view) = shown.endpoints.get_mut(self.endpoint.index.0) {
-                if view.health != health {
+                // That it fails again, or in another way, is the same state.
+                if discriminant(&view.health) != discriminant(&health) {
                     view.since = SystemTime::now();
                 }
                 view.health = health;
