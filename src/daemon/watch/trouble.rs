@@ -1,0 +1,194 @@
+//! What is wrong: with the words for the log and the pages, and a kind for the metric. Pure.
+
+use std::fmt::Write as _;
+
+use crate::postgres::preflight::Problem;
+use crate::postgres::slot::{Holder, OpenTransaction, SlotFacts, WalStatus};
+use crate::postgres::watch::Observed;
+
+/// So much WAL that is confirmed is kept before an open transaction is named.
+const HELD_BYTES: u64 = 64 << 20;
+/// The server notes every 15 s which transactions are open: one that is younger need not
+/// be what keeps WAL.
+const HELD_SECONDS: u64 = 15;
+
+/// Something that a person should mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub kind: &'static str,
+    /// The same while it lasts, whatever its numbers do.
+    pub key: String,
+    /// What it is, a hint, and the SQL that mends it.
+    pub text: String,
+}
+
+impl Trouble {
+    pub fn of(problem: &Problem) -> Self {
+        Trouble {
+            kind: problem.found.kind(),
+            key: problem.to_string(),
+            text: problem.full(),
+        }
+    }
+
+    /// `key` and `text` begin alike.
+    pub fn new(kind: &'static str, key: String, hint: &str, sql: &[String]) -> Self {
+        let mut text = format!("{key}\n  hint: {hint}");
+        for statement in sql {
+            let _ = write!(text, "\n  {statement}");
+        }
+        Trouble { kind, key, text }
+    }
+
+    /// The first line.
+    pub fn headline(&self) -> &str {
+        self.text.lines().next().unwrap_or_default()
+    }
+}
+
+/// The server may soon remove WAL that the slot needs.
+pub fn wal_at_risk(observed: &Observed) -> Option<Trouble> {
+    let slot = observed.slot.as_ref()?;
+    let name = &slot.name;
+    let keep = observed.wal_keep_bytes?;
+    let safe = slot.safe_wal_bytes.unwrap_or(i64::MAX);
+    let is_short = safe < i64::try_from(keep / 4).unwrap_or(i64::MAX);
+    let what = match slot.wal_status {
+        Some(WalStatus::Unreserved) => {
+            "the next checkpoint may remove WAL that it needs (wal_status unreserved)".to_owned()
+        }
+        Some(WalStatus::Lost) | None => return None,
+        Some(WalStatus::Reserved | WalStatus::Extended | WalStatus::Other) if is_short => format!(
+            "less than a quarter of max_slot_wal_keep_size is left, {} MiB",
+            safe.max(0) >> 20
+        ),
+        Some(WalStatus::Reserved | WalStatus::Extended | WalStatus::Other) => return None,
+    };
+    let sql = format!(
+        "ALTER SYSTEM SET max_slot_wal_keep_size = '{}MB'; SELECT pg_reload_conf();",
+        (keep >> 20).saturating_mul(2).max(1024)
+    );
+    let trouble = Trouble::new(
+        "wal_at_risk",
+        format!("replication slot \"{name}\" may be lost: {what}"),
+        "`walhook status` says what waits; mend that, or let the server keep more",
+        &[sql],
+    );
+    Some(Trouble {
+        key: format!("{name} {:?}", slot.wal_status),
+        ..trouble
+    })
+}
+
+/// An open transaction keeps WAL that is confirmed long since.
+pub fn wal_held(observed: &Observed, seen_seconds: u64) -> Option<Trouble> {
+    let slot = observed.slot.as_ref()?;
+    let open = observed.oldest_transaction.as_ref()?;
+    let held = held_bytes(slot)?;
+    let age = open.age_s.unwrap_or(0).max(seen_seconds);
+    if held < HELD_BYTES || age < HELD_SECONDS {
+        return None;
+    }
+    let name = &slot.name;
+    let restart = slot.restart_lsn?;
+    let (key, sql) = end(open);
+    let trouble = Trouble::new(
+        "open_transaction",
+        format!(
+            "the server keeps {} MiB of WAL for slot \"{name}\" that is confirmed, from {restart} \
+             on: an open transaction may need it, {open}",
+            held >> 20
+        ),
+        "end it, if nobody waits for it; walhook itself is not behind",
+        &sql,
+    );
+    Some(Trouble { key, ..trouble })
+}
+
+fn held_bytes(slot: &SlotFacts) -> Option<u64> {
+    let (confirmed, restart) = (slot.confirmed_flush?, slot.restart_lsn?);
+    Some(confirmed.bytes_since(restart))
+}
+
+fn end(open: &OpenTransaction) -> (String, Vec<String>) {
+    match &open.holder {
+        Holder::Session { pid, .. } => (
+            format!("open transaction of {pid}"),
+            vec![format!("SELECT pg_terminate_backend({pid});")],
+        ),
+        Holder::Prepared { gid } => {
+            let gid = crate::postgres::catalog::quote::literal(gid);
+            (
+                format!("prepared transaction {gid}"),
+                vec![
+                    format!("COMMIT PREPARED {gid};"),
+                    format!("-- or: ROLLBACK PREPARED {gid};"),
+                ],
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lsn::Lsn;
+
+    const MIB: u64 = 1 << 20;
+
+    fn observed(status: WalStatus, safe: Option<i64>, held: u64) -> Observed {
+        Observed {
+            slot: Some(SlotFacts {
+                name: "walhook".into(),
+                plugin: Some("pgoutput".into()),
+                database: Some("app".into()),
+                active_pid: Some(1),
+                active_application: None,
+                confirmed_flush: Some(Lsn(held + 16)),
+                restart_lsn: Some(Lsn(16)),
+                wal_status: Some(status),
+                safe_wal_bytes: safe,
+                invalidation_reason: None,
+                is_temporary: false,
+                is_two_phase: false,
+                retained_bytes: Some(held),
+                catalog_xmin_age: None,
+            }),
+            oldest_transaction: Some(OpenTransaction {
+                holder: Holder::Prepared { gid: "it's".into() },
+                age_s: Some(20),
+                xid_age: 3,
+            }),
+            flush_lsn: Lsn(held + 16),
+            wal_keep_bytes: safe.map(|_| 1024 * MIB),
+            catalog: String::new(),
+        }
+    }
+
+    #[test]
+    fn wal_at_risk_is_told_before_it_is_removed() {
+        let risk = |status, safe| wal_at_risk(&observed(status, safe, 0));
+        let mib = |n: i64| Some(n << 20);
+        assert_eq!(risk(WalStatus::Extended, None), None);
+        assert_eq!(risk(WalStatus::Extended, mib(256)), None);
+        let short = risk(WalStatus::Extended, mib(255)).unwrap();
+        insta::assert_snapshot!(short.text, @"@");
+        assert_eq!(short.key, risk(WalStatus::Extended, mib(100)).unwrap().key);
+        insta::assert_snapshot!(risk(WalStatus::Unreserved, mib(-16)).unwrap().headline(), @"@");
+    }
+
+    #[test]
+    fn an_open_transaction_is_named_once_it_keeps_much() {
+        let status = WalStatus::Reserved;
+        assert_eq!(wal_held(&observed(status, None, 64 * MIB - 1), 0), None);
+        let held = wal_held(&observed(status, None, 64 * MIB), 0).unwrap();
+        insta::assert_snapshot!(held.text, @"@");
+        let mut young = observed(status, None, 64 * MIB);
+        if let Some(open) = &mut young.oldest_transaction {
+            // The role may not see since when it is open.
+            open.age_s = None;
+        }
+        assert_eq!(wal_held(&young, 14), None);
+        assert_eq!(wal_held(&young, 15).unwrap().key, held.key);
+    }
+}
