@@ -96,8 +96,8 @@ pub(super) async fn open(
             "changing the publications"
         );
         publication::apply(client, plan).await?;
-        source.watched.added(&plan.added);
     }
+    source.watched.connected(&report, &plan.added);
     if let SlotVerdict::InCreation { .. } = verdict {
         return Err(SessionError::Slot(verdict));
     }

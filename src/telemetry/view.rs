@@ -1,7 +1,7 @@
 //! The view: what the daemon is doing right now, for /readyz, `status` and systemd.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::lsn::Lsn;
 
@@ -56,6 +56,8 @@ pub struct SpoolShown {
     pub limit: u64,
     /// The endpoint that has most waiting in it.
     pub most: Option<Arc<str>>,
+    /// At the pace of late; `None`: it does not grow.
+    pub full_in: Option<Duration>,
     /// It is full, and so reading stops for all once memory is.
     pub stops: bool,
     /// What a person should know of it: a sentence.

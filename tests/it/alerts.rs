@@ -35,7 +35,7 @@ fn alerts(events: &[Event]) -> Vec<Value> {
 
 #[track_caller]
 fn wait_for(receiver: &Receiver, kind: &'static str) -> impl Future<Output = Value> {
-    let has = move |events: &[Event]| alerts(events).iter().any(|alert| alert["type"] == kind);
+    let has = move |events: &[Event]| events.iter().any(|event| event.kind == kind);
     let found = receiver.wait_until(has, 2 * SOON);
     async move {
         let alerts = alerts(&found.await);

@@ -25,6 +25,7 @@ mod shutdown;
 mod bad_database;
 mod connect;
 mod faults;
+mod harmless;
 mod lineage;
 mod poison;
 mod retry;
@@ -32,6 +33,7 @@ mod spool;
 mod slot_lost;
 mod state;
 mod tls;
+mod watch;
 
 // How it is run and watched.
 mod admin;

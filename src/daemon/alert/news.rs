@@ -1,6 +1,6 @@
 //! What is new: compares what is shown with what was told. Pure.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::event::{Alert, Lag};
 use crate::telemetry::view::{EndpointHealth, EndpointView, Shown, SlotShown, SpoolShown};
@@ -16,16 +16,12 @@ const LAGGING_BYTES: u64 = 1 << 30;
 /// Percent of the spool, each told once; below the last one all of them may be told again.
 const SPOOL_LEVELS: [u64; 4] = [50, 75, 90, 100];
 const SPOOL_CALM: u64 = 40;
-/// The pace of the spool is that of so long.
-const PACE_MS: i64 = 60_000;
 
 #[derive(Debug, Default)]
 pub struct News {
     endpoints: BTreeMap<String, Told>,
     lagging_told_ms: Option<i64>,
     spool_level: u64,
-    /// When, and how many bytes were used.
-    spool: VecDeque<(i64, u64)>,
 }
 
 /// What was told of an endpoint.
@@ -66,7 +62,7 @@ impl News {
             alerts.extend(told.news(endpoint, waiting, now_ms));
         }
         alerts.extend(self.lagging(shown, now_ms));
-        alerts.extend(self.filling(&shown.spool, now_ms));
+        alerts.extend(self.filling(&shown.spool));
         alerts
     }
 
@@ -90,15 +86,7 @@ impl News {
         }))
     }
 
-    fn filling(&mut self, spool: &SpoolShown, now_ms: i64) -> Option<Alert> {
-        self.spool.push_back((now_ms, spool.used));
-        while self
-            .spool
-            .front()
-            .is_some_and(|(at, _)| now_ms - at > PACE_MS)
-        {
-            self.spool.pop_front();
-        }
+    fn filling(&mut self, spool: &SpoolShown) -> Option<Alert> {
         let percent = spool.used.saturating_mul(100) / spool.limit.max(1);
         if percent < SPOOL_CALM {
             self.spool_level = 0;
@@ -112,16 +100,8 @@ impl News {
             used: spool.used,
             limit: spool.limit,
             endpoint: spool.most.as_ref().map(ToString::to_string),
-            seconds_left: self.seconds_left(spool, now_ms),
+            seconds_left: spool.full_in.map(|left| left.as_secs()),
         })
-    }
-
-    fn seconds_left(&self, spool: &SpoolShown, now_ms: i64) -> Option<u64> {
-        let (began_ms, before) = *self.spool.front()?;
-        let elapsed_ms = u64::try_from(now_ms - began_ms).ok()?;
-        let grown = spool.used.checked_sub(before).filter(|grown| *grown > 0)?;
-        let left = spool.limit.saturating_sub(spool.used);
-        Some(left.saturating_mul(elapsed_ms) / grown / 1000)
     }
 }
 
@@ -264,22 +244,17 @@ mod tests {
     }
 
     #[test]
-    fn a_spool_is_told_of_at_each_level_with_the_time_left() {
+    fn a_spool_is_told_of_at_each_level_once() {
         let mut news = News::default();
-        let mut at = |used, ms| news.of(&shown(OK, used), &BTreeMap::new(), ms);
-        assert!(at(400, 0).is_empty());
-        let left = |alerts: &[Alert]| match alerts {
-            [Alert::SpoolFilling { seconds_left, .. }] => *seconds_left,
-            other => panic!("{other:?}"),
-        };
-        // A hundred in ten seconds, five hundred to go.
-        assert_eq!(left(&at(500, 10_000)), Some(50));
-        assert!(at(600, 20_000).is_empty());
-        assert_eq!(left(&at(1000, 30_000)), Some(0));
-        assert!(at(450, 40_000).is_empty());
-        assert!(at(550, 50_000).is_empty(), "it was never calm");
-        assert!(at(100, 60_000).is_empty());
-        assert_eq!(left(&at(510, 600_000)), None, "the pace is not known");
+        let mut told = |used| !news.of(&shown(OK, used), &BTreeMap::new(), 0).is_empty();
+        assert!(!told(400));
+        assert!(told(500));
+        assert!(!told(600));
+        assert!(told(1000));
+        assert!(!told(450));
+        assert!(!told(550), "it was never calm");
+        assert!(!told(100));
+        assert!(told(510));
     }
 
     #[test]

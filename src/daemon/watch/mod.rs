@@ -53,12 +53,24 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    /// Tables were added to the publications at a connect.
-    pub fn added(&mut self, tables: &BTreeSet<TableName>) {
-        if tables.iter().any(|table| self.bound.has(table)) {
+    /// At a connect, once the publications are what they should be. At a later one than the
+    /// first the next look compares with what was bound before.
+    pub fn connected(&mut self, report: &Report, added: &BTreeSet<TableName>) {
+        if self.published_at.is_zero() {
+            self.bound = Bound::new(tables(report));
+            self.published_at = report.server.flush_lsn;
+        } else if added.iter().any(|table| self.bound.has(table)) {
             self.unpublished_from.get_or_insert(self.published_at);
         }
     }
+}
+
+/// The tables that rules speak of, by OID.
+fn tables(report: &Report) -> BTreeMap<u32, TableName> {
+    let tables = report.tables.iter();
+    tables
+        .map(|table| (table.oid, table.name().clone()))
+        .collect()
 }
 
 pub(super) struct Watch<'a> {
@@ -147,12 +159,10 @@ impl Watch<'_> {
         let report = preflight::inspect(self.client, &names, &wanted).await?;
         let bound = self.watched.bound.oids();
         let now = watch::names(self.client, &bound).await?;
-        let found = report.tables.iter();
-        let found: BTreeMap<_, _> = found.map(|t| (t.oid, t.name().clone())).collect();
         let plan = report.joining();
         let is_lost = |table: &TableName| self.watched.bound.has(table);
         let lost = !plan.narrowed.is_empty() || plan.added.iter().any(is_lost);
-        let (changed, renamed) = self.watched.bound.look(&found, &now);
+        let (changed, renamed) = self.watched.bound.look(&tables(&report), &now);
         for change in changed {
             warn!("{change}");
         }
