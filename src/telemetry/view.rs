@@ -1,5 +1,6 @@
 //! The view: what the daemon is doing right now, for /readyz, `status` and systemd.
 
+use std::mem::discriminant;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -69,10 +70,9 @@ pub struct SpoolShown {
 pub struct SlotShown {
     /// Until the server removes WAL that the slot needs; `None`: it keeps all of it.
     pub safe_wal_bytes: Option<i64>,
-    /// Why the server may soon remove WAL that the slot needs.
-    pub wal_at_risk: Option<String>,
-    /// What keeps WAL although all of it is confirmed.
-    pub wal_held: Option<String>,
+    /// Why the server keeps much WAL for it, or may soon remove some that it needs: a
+    /// sentence.
+    pub lagging: Option<String>,
 }
 
 /// A copy of all that is shown.
@@ -125,6 +125,17 @@ impl View {
         }
     }
 
+    /// Of the endpoint at this place. That it fails again, or in another way, is the same
+    /// state.
+    pub fn set_health(&self, endpoint: usize, health: EndpointHealth, now: SystemTime) {
+        if let Some(view) = self.lock().endpoints.get_mut(endpoint) {
+            if discriminant(&view.health) != discriminant(&health) {
+                view.since = now;
+            }
+            view.health = health;
+        }
+    }
+
     /// Changes what is shown; `change` must be quick.
     pub fn update(&self, change: impl FnOnce(&mut Shown)) {
         change(&mut self.lock());
@@ -136,5 +147,36 @@ impl View {
 
     fn lock(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_fails_since_its_first_failure() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let endpoint = EndpointView {
+            name: "r".into(),
+            origin: "http://r".into(),
+            health: EndpointHealth::Ok,
+            since: at(0),
+            waiting_events: 0,
+            waiting_bytes: 0,
+            oldest_commit_time_us: None,
+        };
+        let view = View::new(vec![endpoint], at(0));
+        let failing = |attempts| EndpointHealth::Failing {
+            last: "timed out".into(),
+            attempts,
+        };
+        let since = |health, now| {
+            view.set_health(0, health, at(now));
+            view.shown().endpoints[0].since
+        };
+        assert_eq!(since(failing(1), 5), at(5));
+        assert_eq!(since(failing(2), 65), at(5));
+        assert_eq!(since(EndpointHealth::Ok, 70), at(70));
     }
 }

@@ -162,6 +162,25 @@ async fn a_spool_that_fills_is_told_of_with_the_endpoint_that_fills_it() {
 }
 
 #[tokio::test]
+async fn a_slot_that_may_be_lost_is_told_of() {
+    let cluster = Cluster::own().setting("max_slot_wal_keep_size", "64MB");
+    let cluster = cluster.start().await;
+    let (db, _receiver, ops, _daemon) = start_in(cluster.database().await, "", "").await;
+    let writer = db.client().await;
+    let open = "BEGIN; CREATE TABLE open (id int)";
+    writer.batch_execute(open).await.unwrap();
+    db.sql("CREATE TABLE noise AS SELECT repeat('x', 1000) FROM generate_series(1, 55000)")
+        .await;
+    let lagging = wait_for(&ops, "walhook.slot.lagging").await;
+    let data = &lagging["data"];
+    let why = data["why"].as_str().unwrap();
+    assert!(why.contains("may be lost"), "{why}");
+    assert!(data["retained_bytes"].as_u64().unwrap() > 48 << 20);
+    assert!(data["safe_bytes"].as_i64().unwrap() < 16 << 20);
+    assert!(data["wal_end_lsn"].as_str().unwrap().contains('/'));
+}
+
+#[tokio::test]
 async fn a_daemon_whose_alerts_nobody_takes_stops_as_fast_as_any() {
     let (db, receiver, ops, mut daemon) = start("", "").await;
     ops.always(Answer::Hang);

@@ -347,6 +347,33 @@ async fn a_slot_that_nears_its_limit_is_told_with_a_higher_one() {
     receiver.wait_for(2000, 2 * SOON).await;
 }
 
+#[tokio::test]
+async fn a_slot_that_is_lost_while_it_runs_ends_it_with_the_gap_and_what_to_run() {
+    let cluster = Cluster::own().setting("max_slot_wal_keep_size", "32MB");
+    let top = "spool: {max_bytes: 64KiB}\nmemory: {max_bytes: 64KiB}";
+    let db = cluster.start().await.database().await;
+    let (db, receiver, mut daemon) = start_in(db, top).await;
+    receiver.refuse().await;
+    db.sql(
+        "INSERT INTO orders (id, note) SELECT g, repeat('x', 1000) FROM generate_series(1, 2000) g",
+    )
+    .await;
+    for _ in 0..4 {
+        write(&db, 20).await;
+        db.value::<String>("SELECT pg_switch_wal()::text").await;
+        db.cluster.admin("CHECKPOINT").await;
+    }
+    assert_eq!(daemon.exit_code().await, 69, "{}", daemon.output());
+    let said = daemon.output();
+    for part in [
+        "was invalidated (wal_removed)",
+        "walhook adopt",
+        "the gap, [0/",
+    ] {
+        assert!(said.contains(part), "no {part:?} in\n{said}");
+    }
+}
+
 /// As `is_told`, of a daemon that reads no more.
 async fn is_told_unready(daemon: &Daemon, kind: &str, parts: &[&str]) {
     eventually("a problem of that kind", || async {

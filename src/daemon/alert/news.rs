@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::{Alert, Lag};
-use crate::telemetry::view::{EndpointHealth, EndpointView, Shown, SlotShown, SpoolShown};
+use crate::telemetry::view::{EndpointHealth, EndpointView, Shown, SpoolShown};
 
 /// An endpoint that fails for less is no news.
 const FAILING_MS: i64 = 5_000;
@@ -11,8 +11,6 @@ const FAILING_MS: i64 = 5_000;
 const FAILING_AGAIN_MS: i64 = 60_000;
 /// A slot that goes on lagging is told of again.
 const LAGGING_AGAIN_MS: i64 = 3_600_000;
-/// So much retained WAL is a lag, whatever the server allows.
-const LAGGING_BYTES: u64 = 1 << 30;
 /// Percent of the spool, each told once; below the last one all of them may be told again.
 const SPOOL_LEVELS: [u64; 4] = [50, 75, 90, 100];
 const SPOOL_CALM: u64 = 40;
@@ -67,8 +65,7 @@ impl News {
     }
 
     fn lagging(&mut self, shown: &Shown, now_ms: i64) -> Option<Alert> {
-        let retained = shown.retained_bytes.unwrap_or_default();
-        let Some(why) = why_lagging(&shown.slot, retained) else {
+        let Some(why) = shown.slot.lagging.clone() else {
             self.lagging_told_ms = None;
             return None;
         };
@@ -79,7 +76,7 @@ impl News {
         self.lagging_told_ms = Some(now_ms);
         Some(Alert::SlotLagging(Lag {
             why,
-            retained,
+            retained: shown.retained_bytes.unwrap_or_default(),
             safe: shown.slot.safe_wal_bytes,
             confirmed: shown.confirmed,
             wal_end: shown.wal_end,
@@ -103,21 +100,6 @@ impl News {
             seconds_left: spool.full_in.map(|left| left.as_secs()),
         })
     }
-}
-
-fn why_lagging(slot: &SlotShown, retained: u64) -> Option<String> {
-    if let Some(why) = &slot.wal_at_risk {
-        return Some(why.clone());
-    }
-    if let Some(why) = &slot.wal_held {
-        return Some(why.clone());
-    }
-    (retained >= LAGGING_BYTES).then(|| {
-        format!(
-            "the server keeps {} MiB of WAL for the slot",
-            retained >> 20
-        )
-    })
 }
 
 impl Told {
@@ -261,7 +243,7 @@ mod tests {
     fn a_slot_that_goes_on_lagging_is_told_of_every_hour() {
         let mut news = News::default();
         let mut lagging = shown(OK, 0);
-        lagging.retained_bytes = Some(LAGGING_BYTES);
+        lagging.slot.lagging = Some("1 GiB of WAL is kept".into());
         let hour = LAGGING_AGAIN_MS;
         let mut at = |ms| kinds(&mut news, &lagging, ms);
         assert_eq!(at(0), ["walhook.slot.lagging"]);

@@ -31,7 +31,7 @@ use crate::postgres::watch::{self, Observed};
 use crate::store::{Gap, GapReason, Progress};
 use crate::telemetry::metrics::{OfKind, OfStatus};
 use bound::Bound;
-use trouble::{Trouble, wal_at_risk, wal_held};
+use trouble::{Trouble, wal_at_risk, wal_behind, wal_held};
 
 /// A table that matches a pattern joins within twice that.
 const EVERY: Duration = Duration::from_secs(5);
@@ -123,8 +123,12 @@ impl Watch<'_> {
         let seen_seconds = seen.as_ref().map_or(0, |(_, at)| at.elapsed().as_secs());
         self.watched.open = seen;
         let age = oldest.map_or(0, |open| open.age_s.unwrap_or(0).max(seen_seconds));
-        let risk = wal_at_risk(observed);
-        let held = wal_held(observed, seen_seconds);
+        let found = [
+            wal_at_risk(observed),
+            wal_held(observed, seen_seconds),
+            wal_behind(observed),
+        ];
+        let troubles: Vec<Trouble> = found.into_iter().flatten().collect();
         let facts = observed.slot.as_ref();
         let safe = facts.and_then(|slot| slot.safe_wal_bytes);
 
@@ -147,10 +151,10 @@ impl Watch<'_> {
             shown.retained_bytes = facts.and_then(|slot| slot.retained_bytes);
             shown.wal_end = observed.flush_lsn;
             shown.slot.safe_wal_bytes = safe;
-            shown.slot.wal_at_risk = risk.as_ref().map(|risk| risk.headline().to_owned());
-            shown.slot.wal_held = held.as_ref().map(|held| held.headline().to_owned());
+            let first = troubles.first();
+            shown.slot.lagging = first.map(|trouble| trouble.headline().to_owned());
         });
-        risk.into_iter().chain(held).collect()
+        troubles
     }
 
     /// Looks at everything, and mends what may be mended.

@@ -8,6 +8,8 @@ use crate::postgres::watch::Observed;
 
 /// So much WAL that is confirmed is kept before an open transaction is named.
 const HELD_BYTES: u64 = 64 << 20;
+/// So much WAL that is not confirmed is told.
+const BEHIND_BYTES: u64 = 1 << 30;
 /// The server notes every 15 s which transactions are open: one that is younger need not
 /// be what keeps WAL.
 const HELD_SECONDS: u64 = 15;
@@ -106,6 +108,24 @@ pub fn wal_held(observed: &Observed, seen_seconds: u64) -> Option<Trouble> {
     Some(Trouble { key, ..trouble })
 }
 
+/// Much WAL is not confirmed.
+pub fn wal_behind(observed: &Observed) -> Option<Trouble> {
+    let slot = observed.slot.as_ref()?;
+    let behind = observed.flush_lsn.bytes_since(slot.confirmed_flush?);
+    if behind < BEHIND_BYTES {
+        return None;
+    }
+    let name = &slot.name;
+    let trouble = Trouble::new(
+        "wal_behind",
+        format!("slot \"{name}\" is {} MiB of WAL behind", behind >> 20),
+        "`walhook status` says what waits, and for which endpoint",
+        &[],
+    );
+    let key = "behind".to_owned();
+    Some(Trouble { key, ..trouble })
+}
+
 fn held_bytes(slot: &SlotFacts) -> Option<u64> {
     let (confirmed, restart) = (slot.confirmed_flush?, slot.restart_lsn?);
     Some(confirmed.bytes_since(restart))
@@ -182,6 +202,19 @@ mod tests {
         assert_eq!(short.key, risk(WalStatus::Extended, mib(100)).unwrap().key);
         let soon = risk(WalStatus::Unreserved, mib(-16)).unwrap();
         assert!(soon.headline().ends_with("(wal_status unreserved)"));
+    }
+
+    #[test]
+    fn a_slot_far_behind_is_told() {
+        let mut observed = observed(WalStatus::Extended, None, 0);
+        observed.flush_lsn = Lsn(16 + 1024 * MIB - 1);
+        assert_eq!(wal_behind(&observed), None);
+        observed.flush_lsn = Lsn(16 + 1024 * MIB);
+        let behind = wal_behind(&observed).unwrap();
+        assert_eq!(
+            behind.headline(),
+            "slot \"walhook\" is 1024 MiB of WAL behind"
+        );
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! What the endpoint's task shows of it: log lines, the view, gauges.
 
-use std::mem::discriminant;
 use std::time::SystemTime;
 
 use tracing::{info, warn};
@@ -87,15 +86,8 @@ impl Task {
                 endpoint: self.endpoint.name.to_string(),
             })
             .set(up);
-        shared.view.update(|shown| {
-            if let Some(view) = shown.endpoints.get_mut(self.endpoint.index.0) {
-                // That it fails again, or in another way, is the same state.
-                if discriminant(&view.health) != discriminant(&health) {
-                    view.since = SystemTime::now();
-                }
-                view.health = health;
-            }
-        });
+        let place = self.endpoint.index.0;
+        shared.view.set_health(place, health, SystemTime::now());
     }
 
     /// What is done now and then: events that are too long in memory go to disk, and the
