@@ -15,8 +15,6 @@ use crate::lsn::Lsn;
 pub struct Observed {
     /// Retained WAL, `safe_wal_size`, `wal_status`, invalidation; `None`: the slot is gone.
     pub slot: Option<SlotFacts>,
-    /// The open write transaction that pins the WAL kept for the slot.
-    pub oldest_transaction: Option<OpenTransaction>,
     /// The end of the WAL.
     pub flush_lsn: Lsn,
     /// `max_slot_wal_keep_size`; `None`: unlimited.
@@ -45,14 +43,19 @@ pub async fn observe(client: &Client, slot: &str) -> Result<Observed, QueryError
     let action = "look at the server";
     let mut rows = read(client, action, OBSERVED, &[], from_row).await?;
     let (flush_lsn, wal_keep_bytes, catalog) = rows.pop().unwrap_or_default();
-    let open = slot::blockers(client).await?;
     Ok(Observed {
         slot: slot::slot(client, slot).await?,
-        oldest_transaction: open.into_iter().next(),
         flush_lsn,
         wal_keep_bytes,
         catalog,
     })
+}
+
+/// The open write transaction that pins the WAL kept for the slot. It reads the table of
+/// locks, which is not to be done every few seconds.
+pub async fn oldest_transaction(client: &Client) -> Result<Option<OpenTransaction>, QueryError> {
+    let open = slot::blockers(client).await?;
+    Ok(open.into_iter().next())
 }
 
 fn from_row(row: &Row) -> Result<(Lsn, Option<u64>, String), tokio_postgres::Error> {

@@ -87,6 +87,7 @@ async fn a_table_that_is_dropped_and_created_anew_joins_again_and_the_gap_is_on_
     )
     .await;
     eventually("published", || async { is_published(&db, "orders").await }).await;
+    leaves_a_gap(&daemon).await;
     goes_on(&db, &receiver).await;
 }
 

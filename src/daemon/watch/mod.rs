@@ -26,12 +26,12 @@ use crate::postgres::Client;
 use crate::postgres::catalog;
 use crate::postgres::preflight::{self, Found, Report};
 use crate::postgres::publication::{self, PublicationError};
-use crate::postgres::slot::{Holder, WalStatus};
+use crate::postgres::slot::{OpenTransaction, WalStatus};
 use crate::postgres::watch::{self, Observed};
 use crate::store::{Gap, GapReason, Progress};
 use crate::telemetry::metrics::{OfKind, OfStatus};
 use bound::Bound;
-use trouble::{Trouble, wal_at_risk, wal_behind, wal_held};
+use trouble::{HELD_BYTES, Trouble, held_bytes, wal_at_risk, wal_behind, wal_held};
 
 /// A table that matches a pattern joins within twice that.
 const EVERY: Duration = Duration::from_secs(5);
@@ -48,8 +48,26 @@ pub(super) struct Watched {
     published_at: Lsn,
     /// Since then something is not.
     unpublished_from: Option<Lsn>,
-    /// The oldest open transaction, and since when it is seen.
-    open: Option<(Holder, Instant)>,
+    oldest: Option<Oldest>,
+    /// When it was looked for.
+    oldest_at: Option<Instant>,
+}
+
+/// The oldest open transaction.
+#[derive(Debug)]
+struct Oldest {
+    open: OpenTransaction,
+    /// When it was seen first, and looked for last.
+    seen_at: Instant,
+    looked_at: Instant,
+}
+
+impl Oldest {
+    /// As the server says; where the role may not see that, as far as it was seen.
+    fn age_s(&self) -> u64 {
+        let then = self.open.age_s.unwrap_or(0) + self.looked_at.elapsed().as_secs();
+        then.max(self.seen_at.elapsed().as_secs())
+    }
 }
 
 impl Watched {
@@ -80,10 +98,30 @@ pub(super) struct Watch<'a> {
     pub watched: &'a mut Watched,
 }
 
+/// Whether all that rules speak of is published under its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Published {
+    All,
+    /// It is, once more.
+    Again,
+    NotAll,
+}
+
+/// A table, an operation or a publication is missing.
+fn misses(report: &Report) -> bool {
+    let mut found = report.problems.iter().map(|problem| &problem.found);
+    found.any(|found| {
+        matches!(
+            found,
+            Found::Publication(_) | Found::PublicationMissing { .. } | Found::TableMissing { .. }
+        )
+    })
+}
+
 /// What a look at everything came to.
 struct Looked {
     troubles: Vec<Trouble>,
-    /// The publications could not be changed now, but may be soon.
+    /// The publications could not be changed: it is tried again.
     again: bool,
 }
 
@@ -106,26 +144,43 @@ impl Watch<'_> {
                 found = looked.troubles;
                 catalog = (!looked.again).then(|| (observed.catalog.clone(), Instant::now()));
             }
+            self.oldest(&observed).await?;
             let mut troubles = self.of_slot(&observed);
             troubles.extend(found.iter().cloned());
             self.tell(troubles);
         }
     }
 
+    /// Looks for the oldest open transaction, once a minute, and each time while much WAL
+    /// is kept for one.
+    async fn oldest(&mut self, observed: &Observed) -> Result<(), SessionError> {
+        let held = observed.slot.as_ref().and_then(held_bytes);
+        let is_due = |at: Instant| at.elapsed() >= LOOK_EVERY;
+        if held.is_none_or(|held| held < HELD_BYTES) && !self.watched.oldest_at.is_none_or(is_due) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        self.watched.oldest_at = Some(now);
+        let before = self.watched.oldest.take();
+        let found = watch::oldest_transaction(self.client).await?;
+        self.watched.oldest = found.map(|open| {
+            let same = before.filter(|before| before.open.holder == open.holder);
+            Oldest {
+                seen_at: same.map_or(now, |before| before.seen_at),
+                looked_at: now,
+                open,
+            }
+        });
+        Ok(())
+    }
+
     /// Gauges, and what is wrong with the slot's WAL.
-    fn of_slot(&mut self, observed: &Observed) -> Vec<Trouble> {
-        let oldest = observed.oldest_transaction.as_ref();
-        let seen = match (oldest, self.watched.open.take()) {
-            (Some(open), Some((holder, since))) if holder == open.holder => Some((holder, since)),
-            (Some(open), _) => Some((open.holder.clone(), Instant::now())),
-            (None, _) => None,
-        };
-        let seen_seconds = seen.as_ref().map_or(0, |(_, at)| at.elapsed().as_secs());
-        self.watched.open = seen;
-        let age = oldest.map_or(0, |open| open.age_s.unwrap_or(0).max(seen_seconds));
+    fn of_slot(&self, observed: &Observed) -> Vec<Trouble> {
+        let oldest = self.watched.oldest.as_ref();
+        let age_s = oldest.map_or(0, Oldest::age_s);
         let found = [
             wal_at_risk(observed),
-            wal_held(observed, seen_seconds),
+            oldest.and_then(|oldest| wal_held(observed, &oldest.open, age_s)),
             wal_behind(observed),
         ];
         let troubles: Vec<Trouble> = found.into_iter().flatten().collect();
@@ -134,7 +189,7 @@ impl Watch<'_> {
 
         let metrics = &self.shared.metrics;
         let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        metrics.oldest_transaction_seconds.set(gauge(age));
+        metrics.oldest_transaction_seconds.set(gauge(age_s));
         metrics.slot_safe_wal_bytes.clear();
         if let Some(safe) = safe {
             metrics.slot_safe_wal_bytes.get_or_create(&[]).set(safe);
@@ -171,8 +226,14 @@ impl Watch<'_> {
             warn!("{change}");
         }
         let mut looked = self.join(&report, lost).await?;
-        self.published(&report, lost, looked.again || !looked.troubles.is_empty())
-            .await?;
+        let all = if looked.again || !renamed.is_empty() || misses(&report) {
+            Published::NotAll
+        } else if lost {
+            Published::Again
+        } else {
+            Published::All
+        };
+        self.published(&report, all).await?;
         let is_told = |found: &Found| match found {
             // It is told with its new name.
             Found::TableMissing { table, .. } => renamed.iter().any(|r| r.from == *table),
@@ -232,23 +293,12 @@ impl Watch<'_> {
 
     /// Follows whether all is published that should be. When it is so again, what was
     /// committed meanwhile is a gap.
-    async fn published(
-        &mut self,
-        report: &Report,
-        lost: bool,
-        failed: bool,
-    ) -> Result<(), SessionError> {
-        let is_missing = report.problems.iter().any(|problem| {
-            matches!(
-                problem.found,
-                Found::Publication(_) | Found::PublicationMissing { .. }
-            )
-        });
+    async fn published(&mut self, report: &Report, all: Published) -> Result<(), SessionError> {
         let watched = &mut *self.watched;
-        if lost || is_missing {
+        if all != Published::All {
             watched.unpublished_from.get_or_insert(watched.published_at);
         }
-        if is_missing || (lost && failed) {
+        if all == Published::NotAll {
             return Ok(());
         }
         watched.published_at = report.server.flush_lsn;

@@ -7,7 +7,7 @@ use crate::postgres::slot::{Holder, OpenTransaction, SlotFacts, WalStatus};
 use crate::postgres::watch::Observed;
 
 /// So much WAL that is confirmed is kept before an open transaction is named.
-const HELD_BYTES: u64 = 64 << 20;
+pub const HELD_BYTES: u64 = 64 << 20;
 /// So much WAL that is not confirmed is told.
 const BEHIND_BYTES: u64 = 1 << 30;
 /// The server notes every 15 s which transactions are open: one that is younger need not
@@ -84,12 +84,10 @@ pub fn wal_at_risk(observed: &Observed) -> Option<Trouble> {
 }
 
 /// An open transaction keeps WAL that is confirmed long since.
-pub fn wal_held(observed: &Observed, seen_seconds: u64) -> Option<Trouble> {
+pub fn wal_held(observed: &Observed, open: &OpenTransaction, age_s: u64) -> Option<Trouble> {
     let slot = observed.slot.as_ref()?;
-    let open = observed.oldest_transaction.as_ref()?;
     let held = held_bytes(slot)?;
-    let age = open.age_s.unwrap_or(0).max(seen_seconds);
-    if held < HELD_BYTES || age < HELD_SECONDS {
+    if held < HELD_BYTES || age_s < HELD_SECONDS {
         return None;
     }
     let name = &slot.name;
@@ -126,7 +124,8 @@ pub fn wal_behind(observed: &Observed) -> Option<Trouble> {
     Some(Trouble { key, ..trouble })
 }
 
-fn held_bytes(slot: &SlotFacts) -> Option<u64> {
+/// WAL that is kept although it is confirmed.
+pub fn held_bytes(slot: &SlotFacts) -> Option<u64> {
     let (confirmed, restart) = (slot.confirmed_flush?, slot.restart_lsn?);
     Some(confirmed.bytes_since(restart))
 }
@@ -175,11 +174,6 @@ mod tests {
                 retained_bytes: Some(held),
                 catalog_xmin_age: None,
             }),
-            oldest_transaction: Some(OpenTransaction {
-                holder: Holder::Prepared { gid: "it's".into() },
-                age_s: Some(20),
-                xid_age: 3,
-            }),
             flush_lsn: Lsn(held + 16),
             wal_keep_bytes: safe.map(|_| 1024 * MIB),
             catalog: String::new(),
@@ -219,21 +213,24 @@ mod tests {
 
     #[test]
     fn an_open_transaction_is_named_once_it_keeps_much() {
-        let status = WalStatus::Reserved;
-        assert_eq!(wal_held(&observed(status, None, 64 * MIB - 1), 0), None);
-        let held = wal_held(&observed(status, None, 64 * MIB), 0).unwrap();
-        insta::assert_snapshot!(held.text, @r#"
+        let open = OpenTransaction {
+            holder: Holder::Prepared { gid: "it's".into() },
+            age_s: Some(20),
+            xid_age: 3,
+        };
+        let held = |bytes, age_s| {
+            let observed = observed(WalStatus::Reserved, None, bytes);
+            wal_held(&observed, &open, age_s)
+        };
+        assert_eq!(held(64 * MIB - 1, 20), None);
+        assert_eq!(held(64 * MIB, 14), None);
+        let told = held(64 * MIB, 15).unwrap();
+        insta::assert_snapshot!(told.text, @r#"
         the server keeps 64 MiB of WAL for slot "walhook" that is confirmed, from 0/10 on: an open transaction may need it, prepared transaction "it\'s", open for 20 s
           hint: end it, if nobody waits for it; walhook itself is not behind
           COMMIT PREPARED 'it''s';
           -- or: ROLLBACK PREPARED 'it''s';
         "#);
-        let mut young = observed(status, None, 64 * MIB);
-        if let Some(open) = &mut young.oldest_transaction {
-            // The role may not see since when it is open.
-            open.age_s = None;
-        }
-        assert_eq!(wal_held(&young, 14), None);
-        assert_eq!(wal_held(&young, 15).unwrap().key, held.key);
+        assert_eq!(told.key, held(65 * MIB, 99).unwrap().key);
     }
 }
