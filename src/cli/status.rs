@@ -52,7 +52,11 @@ fn status_text(status: &Status, now_ms: i64) -> String {
         text.push_str("\nproblems:\n");
     }
     for problem in &status.problems {
-        let _ = writeln!(text, "- {}", printable(problem));
+        // With its hint and its SQL, a line each.
+        for (place, line) in problem.lines().enumerate() {
+            let mark = if place == 0 { "- " } else { "" };
+            let _ = writeln!(text, "{mark}{}", printable(line));
+        }
     }
     text
 }
@@ -189,7 +193,10 @@ mod tests {
                 started_at_ms: 0,
             }),
             slots: vec![slot],
-            problems: vec!["table public.orders lost its replica identity".into()],
+            problems: vec![
+                "table public.orders lost its replica identity\n  ALTER TABLE ..;".into(),
+                "no endpoint\x1b[31m answers".into(),
+            ],
         };
         insta::assert_snapshot!(status_text(&status, 2 * HOUR_MS), @r"
         walhook 0.1.0, process 4711, for 2h
@@ -210,6 +217,8 @@ mod tests {
 
         problems:
         - table public.orders lost its replica identity
+          ALTER TABLE ..;
+        - no endpoint\u{1b}[31m answers
         ");
     }
 

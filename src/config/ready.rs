@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::delivery::target::Target;
+use crate::event::EndpointIndex;
 use crate::lane::options::LaneOptions;
 use crate::mapping::rule::TableRules;
 use crate::postgres::conninfo::ConnInfo;
@@ -19,7 +20,9 @@ pub struct Config {
     pub memory_bytes_max: u64,
     /// `None` when the admin port is off (`listen: off`).
     pub admin: Option<SocketAddr>,
-    /// An [`EndpointIndex`](crate::event::EndpointIndex) is a place in it. In the order of the file.
+    /// The endpoints that are told how walhook itself fares.
+    pub alerts: Vec<EndpointIndex>,
+    /// An [`EndpointIndex`] is a place in it. In the order of the file.
     pub endpoints: Vec<Endpoint>,
     /// In the order of the file.
     pub tables: Arc<[TableRules]>,

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use tokio::sync::{mpsc, watch};
 use tracing::info;
 
+use super::alert::{Alerts, AlertsError};
 use super::checkpoint::Checkpointer;
 use super::control::Control;
 use super::reading::{Parts, Reading};
@@ -50,6 +51,8 @@ pub enum DaemonError {
     Admin(#[from] AdminError),
     #[error(transparent)]
     Control(#[from] BindError),
+    #[error("failed to set up alerts")]
+    Alerts(#[from] AlertsError),
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),
     #[error(transparent)]
@@ -218,6 +221,13 @@ async fn build(
         TaskName::Refresh,
         async move { Ok(refresher.run(token).await?) },
     );
+    if let Some(alerts) = Alerts::new(&config, &shared)? {
+        let token = stop.rest.clone();
+        tasks.spawn(
+            TaskName::Alerts,
+            async move { Ok(alerts.run(token).await?) },
+        );
+    }
     let control = Control::new(shared.clone(), commands);
     let token = stop.rest.clone();
     tasks.spawn(TaskName::Control, async move {

@@ -18,6 +18,7 @@
 //!
 //! A second signal ends it now, with exit code 1: what was in flight comes again.
 
+mod alert;
 mod build;
 mod canary;
 mod checkpoint;

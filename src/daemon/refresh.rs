@@ -138,12 +138,15 @@ impl Refresher {
         self.shared.metrics.spool_bytes.set(gauge(now.used));
         self.shared.metrics.spool_bytes_max.set(gauge(now.limit));
         let most = now.most.and_then(|most| self.endpoints.get(most.0));
-        let warning = watch.look(&now, most.map(AsRef::as_ref), Instant::now());
+        let at = Instant::now();
+        let warning = watch.look(&now, most.map(AsRef::as_ref), at);
+        let full_in = watch.full_in(&now, at);
         self.shared.view.update(|shown| {
             shown.spool = SpoolShown {
                 used: now.used,
                 limit: now.limit,
                 most: most.cloned(),
+                full_in,
                 stops: now.stops,
                 warning,
             };

@@ -189,6 +189,7 @@ async fn stream(
         config: &source.config,
         client: &control.client,
         shared: &source.shared,
+        watched: &mut source.watched,
     };
     let shown = show_confirmed(was_confirmed, &source.shared.view);
     // Priorities: stop, the canary, the status task (it should not end), the stream,

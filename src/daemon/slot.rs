@@ -83,7 +83,8 @@ pub(super) async fn open(
         return Err(SessionError::Preflight(report.problems));
     };
     for warning in &report.warnings {
-        if source.told.is_news(&warning.to_string()) {
+        // Once: nothing that a reconnect could have mended.
+        if source.warned.insert(warning.to_string()) {
             warn!("{warning}");
         }
     }
@@ -96,6 +97,7 @@ pub(super) async fn open(
         );
         publication::apply(client, plan).await?;
     }
+    source.watched.connected(&report, &plan.added);
     if let SlotVerdict::InCreation { .. } = verdict {
         return Err(SessionError::Slot(verdict));
     }

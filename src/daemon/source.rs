@@ -4,7 +4,7 @@
 //! backoff; a definite one ends the daemon with exit code 69. What was read and what
 //! is settled outlives the sessions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +18,7 @@ use super::reading::Reading;
 use super::session;
 use super::session_error::Ended;
 use super::stuck::{self, Stuck};
+use super::watch::Watched;
 use crate::config::Config;
 use crate::delivery::backoff::backoff;
 use crate::lane::endpoint::Shared;
@@ -67,6 +68,9 @@ pub struct Source {
     pub(super) phase: Phase,
     pub(super) stuck: Option<Stuck>,
     pub(super) told: Told,
+    /// Warnings that the log has.
+    pub(super) warned: HashSet<String>,
+    pub(super) watched: Watched,
 }
 
 /// What a source is made with.
@@ -99,6 +103,8 @@ impl Source {
             phase: Phase::Starting,
             stuck: None,
             told: Told::default(),
+            warned: HashSet::new(),
+            watched: Watched::default(),
         }
     }
 

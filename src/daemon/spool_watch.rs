@@ -46,7 +46,7 @@ impl SpoolWatch {
     }
 
     /// At the pace of late; `None`: it does not grow.
-    fn full_in(&self, spool: &SpoolUse, now: Instant) -> Option<Duration> {
+    pub fn full_in(&self, spool: &SpoolUse, now: Instant) -> Option<Duration> {
         let (since, before) = *self.seen.front()?;
         let grown = spool.used.checked_sub(before).filter(|grown| *grown > 0)?;
         let left = spool.limit.saturating_sub(spool.used);

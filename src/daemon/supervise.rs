@@ -23,6 +23,7 @@ pub enum TaskName {
     Admin,
     Control,
     Refresh,
+    Alerts,
 }
 
 impl fmt::Display for TaskName {
@@ -34,6 +35,7 @@ impl fmt::Display for TaskName {
             TaskName::Admin => f.write_str("admin port"),
             TaskName::Control => f.write_str("control socket"),
             TaskName::Refresh => f.write_str("watch"),
+            TaskName::Alerts => f.write_str("alerts"),
         }
     }
 }

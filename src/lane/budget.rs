@@ -36,6 +36,8 @@ pub struct MemoryBudget {
 pub struct Holder {
     budget: Arc<MemoryBudget>,
     held: AtomicU64,
+    /// Of it, what was read back from disk.
+    read_back: AtomicU64,
     /// Reading waits for memory of which this endpoint holds most.
     pub pressed: Notify,
 }
@@ -101,6 +103,7 @@ impl Holder {
         Holder {
             budget: Arc::clone(budget),
             held: AtomicU64::new(0),
+            read_back: AtomicU64::new(0),
             pressed: Notify::new(),
         }
     }
@@ -116,16 +119,29 @@ impl Holder {
     }
 
     /// Whether events of about `bytes` may be read back from disk now: they fit, or the
-    /// endpoint holds none.
+    /// endpoint has none that were. What else it holds does not count: that may be what
+    /// cannot go to a spool that is full, and so would wait for what waits for it.
     pub fn may_read_back(&self, bytes: u64) -> bool {
         let used = self.budget.used().saturating_add(bytes);
-        self.held() == 0 || used <= self.budget.bytes_max
+        self.read_back.load(Ordering::Relaxed) == 0 || used <= self.budget.bytes_max
     }
 
     /// Room for an event that was read back.
     pub fn room_anyway(self: &Arc<Self>, bytes: u64) -> Room {
         self.budget.used.fetch_add(bytes, Ordering::AcqRel);
-        self.room(bytes)
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+        self.read_back.fetch_add(bytes, Ordering::Relaxed);
+        Room::of(Arc::new(ReadBack(Arc::clone(self))), bytes)
+    }
+}
+
+/// Takes back the room of an event that was read back.
+struct ReadBack(Arc<Holder>);
+
+impl Lender for ReadBack {
+    fn give_back(&self, bytes: u64) {
+        self.0.read_back.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.give_back(bytes);
     }
 }
 
@@ -181,9 +197,15 @@ mod tests {
         let holder = Arc::new(Holder::new(&budget));
         assert!(budget.try_take(75));
         assert!(!budget.try_take(1));
-        let _rooms = (holder.room(75), holder.room_anyway(20));
+        let _read = holder.room(75);
+        // What was read may be what waits for a spool that is full.
+        assert!(holder.may_read_back(1000));
+        let read_back = holder.room_anyway(20);
         assert!(holder.may_read_back(5));
         assert!(!holder.may_read_back(6));
         assert!(Holder::new(&budget).may_read_back(1000));
+        drop(read_back);
+        assert_eq!((budget.used(), holder.held()), (75, 75));
+        assert!(holder.may_read_back(1000));
     }
 }

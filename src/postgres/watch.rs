@@ -1,33 +1,107 @@
-//! What is looked at every minute, and at every connect.
+//! What is looked at every few seconds; it costs the server next to nothing.
 
-use tokio_postgres::Client;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::catalog::QueryError;
-use super::publication::{self, Membership};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
+
+use super::catalog::{QueryError, lsn, read};
 use super::slot::{self, OpenTransaction, SlotFacts};
+use crate::change::TableName;
+use crate::lsn::Lsn;
 
 /// One look at the database.
 #[derive(Clone, Debug)]
 pub struct Observed {
     /// Retained WAL, `safe_wal_size`, `wal_status`, invalidation; `None`: the slot is gone.
     pub slot: Option<SlotFacts>,
-    /// The open write transaction that pins the WAL kept for the slot.
-    pub oldest_transaction: Option<OpenTransaction>,
-    /// Of those of the publications that exist, in the order asked for.
-    pub memberships: Vec<Membership>,
+    /// The end of the WAL.
+    pub flush_lsn: Lsn,
+    /// `max_slot_wal_keep_size`; `None`: unlimited.
+    pub wal_keep_bytes: Option<u64>,
+    /// Differs when a table, a key or a publication was created, altered or dropped.
+    pub catalog: String,
 }
 
-/// Looks at the slot, the open transactions and the publications that
-/// START_REPLICATION named.
-pub async fn observe(
-    client: &Client,
-    slot: &str,
-    publications: &[String],
-) -> Result<Observed, QueryError> {
-    let open = slot::blockers(client).await?;
+/// Row versions are numbered by their transactions, so that a sum over them changes with
+/// nearly any DDL. What it misses the minute's look finds.
+const OBSERVED: &str = "
+SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+            ELSE pg_current_wal_flush_lsn() END AS flush_lsn,
+       (SELECT setting::int8 FROM pg_settings WHERE name = 'max_slot_wal_keep_size') AS keep_mb,
+       concat_ws(' ',
+         (SELECT concat(count(*), ',', sum(xmin::text::int8), ',', sum(oid::int8)) FROM pg_class
+          WHERE relkind IN ('r', 'p') AND relpersistence <> 't'),
+         (SELECT concat(count(*), ',', sum(xmin::text::int8)) FROM pg_index WHERE indisunique),
+         (SELECT concat(count(*), ',', sum(xmin::text::int8)) FROM pg_namespace),
+         (SELECT concat(count(*), ',', sum(xmin::text::int8)) FROM pg_publication),
+         (SELECT concat(count(*), ',', sum(xmin::text::int8)) FROM pg_publication_rel)
+       ) AS catalog";
+
+/// Looks at the slot, the open transactions, and whether the catalog has changed.
+pub async fn observe(client: &Client, slot: &str) -> Result<Observed, QueryError> {
+    let action = "look at the server";
+    let mut rows = read(client, action, OBSERVED, &[], from_row).await?;
+    let (flush_lsn, wal_keep_bytes, catalog) = rows.pop().unwrap_or_default();
     Ok(Observed {
         slot: slot::slot(client, slot).await?,
-        oldest_transaction: open.into_iter().next(),
-        memberships: publication::membership(client, publications).await?,
+        flush_lsn,
+        wal_keep_bytes,
+        catalog,
     })
+}
+
+/// The open write transaction that pins the WAL kept for the slot. It reads the table of
+/// locks, which is not to be done every few seconds.
+pub async fn oldest_transaction(client: &Client) -> Result<Option<OpenTransaction>, QueryError> {
+    let open = slot::blockers(client).await?;
+    Ok(open.into_iter().next())
+}
+
+fn from_row(row: &Row) -> Result<(Lsn, Option<u64>, String), tokio_postgres::Error> {
+    let keep_mb: Option<i64> = row.try_get("keep_mb")?;
+    // -1: unlimited
+    let keep_mb = keep_mb.and_then(|mb| u64::try_from(mb).ok());
+    Ok((
+        lsn(row, "flush_lsn")?.unwrap_or_default(),
+        keep_mb.map(|mb| mb << 20),
+        row.try_get("catalog")?,
+    ))
+}
+
+/// What tables are called now, and which schemas there are.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// By OID; one that is missing was dropped.
+    pub tables: BTreeMap<u32, TableName>,
+    pub schemas: BTreeSet<String>,
+}
+
+const NAMES: &str = "
+SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name
+FROM pg_namespace n
+LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.oid = ANY ($1)";
+
+/// The names of the tables with these OIDs.
+pub async fn names(client: &Client, oids: &[u32]) -> Result<Names, QueryError> {
+    let parameters = [(&oids as &(dyn ToSql + Sync), Type::OID_ARRAY)];
+    let rows = read(
+        client,
+        "read the tables' names",
+        NAMES,
+        &parameters,
+        |row| {
+            let oid: Option<u32> = row.try_get("oid")?;
+            let name: Option<String> = row.try_get("name")?;
+            Ok((oid.zip(name), row.try_get::<_, String>("schema")?))
+        },
+    );
+    let mut names = Names::default();
+    for (table, schema) in rows.await? {
+        if let Some((oid, name)) = table {
+            names.tables.insert(oid, TableName::new(&schema, &name));
+        }
+        names.schemas.insert(schema);
+    }
+    Ok(names)
 }

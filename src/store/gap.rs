@@ -23,15 +23,18 @@ pub enum GapReason {
     /// The other way round: these transactions were sent, and after a failover or a
     /// restore the database no longer has them. Recorded by `walhook adopt`.
     Vanished,
+    /// Somebody took tables or operations out of the publications, for a while.
+    NotPublished,
 }
 
 impl GapReason {
-    const ALL: [GapReason; 5] = [
+    const ALL: [GapReason; 6] = [
         GapReason::SpoolFull,
         GapReason::EndpointDropped,
         GapReason::Skipped,
         GapReason::Adopted,
         GapReason::Vanished,
+        GapReason::NotPublished,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -41,6 +44,7 @@ impl GapReason {
             GapReason::Skipped => "skipped",
             GapReason::Adopted => "adopted",
             GapReason::Vanished => "vanished",
+            GapReason::NotPublished => "not_published",
         }
     }
 }

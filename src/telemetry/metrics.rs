@@ -44,6 +44,27 @@ pub struct OfAttempt {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfAlert {
+    pub endpoint: String,
+    /// Its type.
+    pub kind: &'static str,
+}
+
+/// Of a kind of problem, or a status.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfKind {
+    pub kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfStatus {
+    pub status: &'static str,
+}
+
+/// A gauge that is not always there.
+pub type Absent = [(String, String); 0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OfRule {
     pub rule: String,
     pub kind: &'static str,
@@ -88,6 +109,12 @@ pub struct Metrics {
     pub connects: Counter,
     pub slot_lag_bytes: Gauge<i64, AtomicI64>,
     pub slot_retained_bytes: Gauge<i64, AtomicI64>,
+    pub slot_safe_wal_bytes: Family<Absent, Gauge<i64, AtomicI64>>,
+    pub slot_wal_status: Family<OfStatus, Gauge>,
+    pub oldest_transaction_seconds: Gauge<i64, AtomicI64>,
+    pub problems: Family<OfKind, Gauge>,
+    pub alerts: Family<OfAlert, Counter>,
+    pub alerts_dropped: Family<OfEndpoint, Counter>,
     pub memory_bytes: Gauge<i64, AtomicI64>,
     pub checkpoints: Counter,
 }
@@ -248,6 +275,36 @@ impl Metrics {
                 Gauge::default(),
                 "slot_retained_bytes",
                 "WAL that the server keeps for the slot"
+            ),
+            slot_safe_wal_bytes: registered!(
+                Family::default(),
+                "slot_safe_wal_bytes",
+                "WAL that can be written until the server removes some that the slot needs; absent while it keeps all"
+            ),
+            slot_wal_status: registered!(
+                Family::default(),
+                "slot_wal_status",
+                "1 for the slot's wal_status, 0 for the others"
+            ),
+            oldest_transaction_seconds: registered!(
+                Gauge::default(),
+                "oldest_transaction_seconds",
+                "Age of the oldest open transaction that has written, in any database of the server; it keeps WAL"
+            ),
+            problems: registered!(
+                Family::default(),
+                "problems",
+                "What is wrong with the database for this config, by kind; /readyz and walhook status have the words"
+            ),
+            alerts: registered!(
+                Family::default(),
+                "alerts",
+                "Alerts that were answered with 2xx"
+            ),
+            alerts_dropped: registered!(
+                Family::default(),
+                "alerts_dropped",
+                "Alerts given up because the endpoint did not take them; gaps are told again"
             ),
             memory_bytes: registered!(
                 Gauge::default(),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::metrics::{
-    ChangeCounters, EventCounters, Metrics, OfAttempt, OfEndpoint, OfRule, OfTableAndEndpoint,
+    ChangeCounters, EventCounters, Metrics, OfAlert, OfAttempt, OfEndpoint, OfKind, OfRule,
+    OfStatus, OfTableAndEndpoint,
 };
 use crate::change::TableName;
 
@@ -21,6 +22,9 @@ They add up, per table and endpoint: `changes_read = changes_filtered + changes_
 |---|---|---|---|
 | `walhook_streaming` | 0 for a minute | no change is read, the server keeps WAL | `/readyz` and the log say why |
 | `walhook_slot_retained_bytes` | grows towards the disk or `max_slot_wal_keep_size` | what walhook has not settled keeps WAL | `walhook status`: which endpoint fails, or what it waits for |
+| `walhook_slot_safe_wal_bytes` | below a quarter of `max_slot_wal_keep_size` | soon the server removes WAL that the slot needs, and the slot is lost | `walhook status` says what holds it; raise `max_slot_wal_keep_size` |
+| `walhook_oldest_transaction_seconds` | above an hour | an open transaction keeps WAL, however little lag there is | `/readyz` names its pid once it keeps much; end it |
+| `walhook_problems` | above 0 | somebody changed a table, a publication or the slot | `/readyz` or `walhook status`, which print the SQL that mends it |
 | `walhook_oldest_waiting_seconds` | above what a subscriber may wait | the endpoint is slow or failing | `walhook status`; mend the receiver, nothing is lost meanwhile |
 | `walhook_endpoint_up` | 0 for minutes | unreachable, paused or disabled | after a 410: `walhook endpoint enable NAME` |
 | `walhook_dead_letters` | above 0 | an event was given up | `walhook dead list`, mend, `walhook dead retry` |
@@ -62,6 +66,18 @@ fn page() -> String {
     let _ = metrics.condition_failures.get_or_create(&OfRule {
         rule: "r".to_owned(),
         kind: "k",
+    });
+    let _ = metrics.slot_safe_wal_bytes.get_or_create(&[]);
+    let _ = metrics
+        .slot_wal_status
+        .get_or_create(&OfStatus { status: "reserved" });
+    let _ = metrics.problems.get_or_create(&OfKind { kind: "k" });
+    let _ = metrics.alerts.get_or_create(&OfAlert {
+        endpoint: endpoint(),
+        kind: "k",
+    });
+    let _ = metrics.alerts_dropped.get_or_create(&OfEndpoint {
+        endpoint: endpoint(),
     });
     let text = metrics.render().unwrap();
     let mut page = HEAD.to_owned();

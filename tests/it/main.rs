@@ -25,6 +25,7 @@ mod shutdown;
 mod bad_database;
 mod connect;
 mod faults;
+mod harmless;
 mod lineage;
 mod poison;
 mod retry;
@@ -32,9 +33,11 @@ mod spool;
 mod slot_lost;
 mod state;
 mod tls;
+mod watch;
 
 // How it is run and watched.
 mod admin;
+mod alerts;
 mod commands;
 mod config_errors;
 mod config_layers;

@@ -39,6 +39,7 @@ pub(super) const ROOT: &[Key] = &[
     ),
     key("memory", Shape::Mapping(MEMORY), "What waits in memory."),
     key("admin", Shape::Mapping(ADMIN), "The port with /healthz, /readyz and /metrics. It only reads."),
+    key("alerts", Shape::Mapping(ALERTS), "Events about walhook itself: endpoints that fail, a slot that lags, a spool that fills, gaps."),
     key("endpoints", Shape::Each("an endpoint's name: letters, digits, `_`, `-`, `.`, at most 63", ENDPOINT), "Where events go.").required(),
     key(
         "tables",
@@ -89,6 +90,13 @@ pub(super) const MEMORY: &[Key] = &[key(
 
 pub(super) const ADMIN: &[Key] =
     &[key("listen", Shape::Text, "An address with a port, or `off`.").default("127.0.0.1:7373")];
+
+pub(super) const ALERTS: &[Key] = &[key(
+    "to",
+    Shape::Names,
+    "The endpoints that get them: one or a list. An alert about an endpoint never goes to that endpoint.",
+)
+.required()];
 
 pub(super) const ENDPOINT: &[Key] = &[
     key("url", Shape::Text, "http or https. No template; credentials go into a header.").required(),

@@ -14,12 +14,13 @@ fn root(path: &str) -> std::path::PathBuf {
 
 #[test]
 fn its_keys_are_those_that_the_walk_takes() {
-    let pairs: [(&[Key], &walked::Keys); 11] = [
+    let pairs: [(&[Key], &walked::Keys); 12] = [
         (told::ROOT, &walked::ROOT),
         (told::SOURCE, &walked::SOURCE),
         (told::SPOOL, &walked::SPOOL),
         (told::MEMORY, &walked::MEMORY),
         (told::ADMIN, &walked::ADMIN),
+        (told::ALERTS, &walked::ALERTS),
         (told::ENDPOINT, &walked::ENDPOINT),
         (told::BATCH, &walked::BATCH),
         (told::RETRY, &walked::RETRY),

@@ -272,7 +272,7 @@ fn warnings_do_not_stop_it() {
     let (config, problems) = read_in(&text, &environment(&[]));
     assert!(config.is_some());
     insta::assert_snapshot!(problems, @r#"
-config.yaml:4:3: warning: endpoints.f: no rule sends anything to it
+config.yaml:4:3: warning: endpoints.f: no rule and no alert goes to it
 config.yaml:4:43: warning: endpoints.f.secret: the same secret as that of endpoint "e"
     detail: a receiver that holds it could forge what the other one gets
     hint: give each endpoint a secret of its own

@@ -93,3 +93,46 @@ fn rows_that_an_operation_has_not_are_told() {
     3 problems in config.yaml
     "#);
 }
+
+#[test]
+fn who_gets_alerts_is_told_as_any_other_endpoint() {
+    let alerts = |to: &str| {
+        let text = config_with("", "    events: { insert: t.made }");
+        problems(&format!("alerts: {to}\n{text}"))
+    };
+    insta::assert_snapshot!(alerts("{ to: [a, b, a] }"), @r#"
+    config.yaml:1:19: alerts.to[1]: "b" is not an endpoint
+        hint: endpoints are a
+    config.yaml:1:22: alerts.to[2]: "a" stands twice
+        hint: leave one of the two
+    2 problems in config.yaml
+    "#);
+    insta::assert_snapshot!(alerts("{ to: [] }"), @r#"
+    config.yaml:1:11: alerts.to: an empty list
+        hint: name at least one endpoint
+    1 problem in config.yaml
+    "#);
+    insta::assert_snapshot!(alerts("{}"), @r#"
+    config.yaml:1:1: alerts.to: is missing
+        hint: name at least one endpoint
+    1 problem in config.yaml
+    "#);
+    insta::assert_snapshot!(alerts("[a]"), @r#"
+    config.yaml:1:1: alerts: a list where a mapping belongs
+        hint: write the key to
+    1 problem in config.yaml
+    "#);
+}
+
+#[test]
+fn an_endpoint_for_alerts_alone_is_used() {
+    let text = config_with("", "    events: { insert: t.made }");
+    let ops = "\n  ops:\n    url: https://ops.example.com/\n    secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\ntables:";
+    let text = format!(
+        "alerts: {{ to: ops }}\n{}",
+        text.replacen("\ntables:", ops, 1)
+    );
+    let config = loaded(&text, &Environment::default());
+    assert_eq!(config.alerts.len(), 1);
+    assert_eq!(&*config.endpoints[config.alerts[0].0].name, "ops");
+}

@@ -11,7 +11,7 @@ fn all_problems_of_a_very_wrong_config_come_at_once() {
 spool: { max_bytes: plenty, full: explode }
 memory: 24MiB
 admin: { listen: localhost }
-alerts: []
+alerts: { to: [biling, billing, billing] }
 endpoints:
   billing:
     url: http://billing.example.com/CANARY
@@ -59,8 +59,10 @@ tables:
         hint: write the key max_bytes
     config.yaml:7:18: admin.listen: "localhost" is not an address with a port
         hint: write for example 127.0.0.1:7373 or [::1]:7373, or off
-    config.yaml:8:1: alerts: is not supported by this version yet
-        hint: take it out
+    config.yaml:8:16: alerts.to[0]: "biling" is not an endpoint
+        hint: did you mean "billing"?
+    config.yaml:8:33: alerts.to[2]: "billing" stands twice
+        hint: leave one of the two
     config.yaml:11:10: endpoints.billing.url: plain http to another machine: everybody on the way can read it
         hint: write https://, or "insecure_http: true" beside the url
     config.yaml:12:13: endpoints.billing.secret: the secret cannot sign
@@ -136,6 +138,6 @@ tables:
     config.yaml:37:48: tables."public.items".events.delete: an empty list
         hint: write an event type, or take the key out
     config.yaml:32:25: warning: tables."public.orders".events.update[1].when_error: it means nothing without "when" or "payload"
-    42 problems in config.yaml
+    43 problems in config.yaml
     "#);
 }

@@ -125,7 +125,7 @@ impl Walk<'_> {
             self.findings.warning(crate::config::problem::Problem::new(
                 name.place.clone(),
                 path.to_string(),
-                "no rule sends anything to it",
+                "no rule and no alert goes to it",
             ));
         }
     }

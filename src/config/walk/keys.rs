@@ -24,10 +24,11 @@ pub const ROOT: Keys = Keys {
         "spool",
         "memory",
         "admin",
+        "alerts",
         "endpoints",
         "tables",
     ],
-    later: &["alerts", "messages", "outbox", "ignore_origins"],
+    later: &["messages", "outbox", "ignore_origins"],
 };
 
 pub const SOURCE: Keys = Keys {
@@ -38,6 +39,7 @@ pub const SOURCE: Keys = Keys {
 pub const SPOOL: Keys = now(&["max_bytes", "full"]);
 pub const MEMORY: Keys = now(&["max_bytes"]);
 pub const ADMIN: Keys = now(&["listen"]);
+pub const ALERTS: Keys = now(&["to"]);
 
 pub const ENDPOINT: Keys = Keys {
     known: &[

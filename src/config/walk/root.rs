@@ -4,10 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::cursor::{At, Fields, Walk};
+use super::endpoint::Names;
 use super::keys;
+use super::rule::To;
 use crate::config::key_path::KeyPath;
 use crate::config::ready::{Config, Spool};
 use crate::config::source::tree::Node;
+use crate::event::EndpointIndex;
 use crate::store::SpoolFull;
 
 const STATE: &str = "/var/lib/walhook/state.db";
@@ -33,6 +36,7 @@ impl Walk<'_> {
         let admin = self.admin(&fields);
         let (endpoints, mut names) = self.endpoints(&fields);
         let tables = self.tables(&fields, &mut names);
+        let alerts = self.alerts(&fields, &mut names);
         self.tell_unused(&names);
         Some(Config {
             source: source?,
@@ -40,6 +44,7 @@ impl Walk<'_> {
             spool: spool?,
             memory_bytes_max: memory_bytes_max?,
             admin: admin?,
+            alerts: alerts?,
             endpoints: endpoints?,
             tables: tables?.into(),
         })
@@ -101,6 +106,21 @@ impl Walk<'_> {
         match self.fields(&at, &keys::MEMORY)?.get("max_bytes") {
             Some(at) => self.size(&at, 64 * KIB..=1024 * GIB),
             None => Some(MEMORY_BYTES),
+        }
+    }
+
+    fn alerts(&mut self, root: &Fields<'_>, names: &mut Names) -> Option<Vec<EndpointIndex>> {
+        let Some(at) = root.get("alerts") else {
+            return Some(Vec::new());
+        };
+        let fields = self.fields(&at, &keys::ALERTS)?;
+        match self.to(fields.get("to").as_ref(), names) {
+            To::Endpoints(endpoints) => Some(endpoints),
+            To::Broken => None,
+            To::Absent => {
+                self.missing(&at, "to").hint("name at least one endpoint");
+                None
+            }
         }
     }
 

@@ -86,14 +86,8 @@ impl Task {
                 endpoint: self.endpoint.name.to_string(),
             })
             .set(up);
-        shared.view.update(|shown| {
-            if let Some(view) = shown.endpoints.get_mut(self.endpoint.index.0) {
-                if view.health != health {
-                    view.since = SystemTime::now();
-                }
-                view.health = health;
-            }
-        });
+        let place = self.endpoint.index.0;
+        shared.view.set_health(place, health, SystemTime::now());
     }
 
     /// What is done now and then: events that are too long in memory go to disk, and the

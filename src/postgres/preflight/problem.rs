@@ -129,6 +129,25 @@ impl Problem {
 }
 
 impl Found {
+    /// Its word in the metric.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Found::ServerTooOld { .. } | Found::Standby | Found::WalLevel { .. } => "server",
+            Found::RoleMayNotReplicate { .. } | Found::NotAllowed { .. } => "rights",
+            Found::NoSlotLeft { .. } | Found::NoSenderLeft { .. } => "no_slot_left",
+            Found::SlotName { .. } | Found::PublicationName { .. } => "name",
+            Found::Slot { .. } => "slot",
+            Found::PublicationMissing { .. } | Found::Publication(_) => "publication",
+            Found::TableMissing { .. } => "table_missing",
+            Found::NotATable { .. } | Found::UnderRoot { .. } | Found::Tie { .. } => "table",
+            Found::ColumnMissing { .. }
+            | Found::ColumnNowhere { .. }
+            | Found::ColumnGenerated { .. } => "column",
+            Found::Identity { .. } | Found::OldValues { .. } => "identity",
+            Found::NoOrderKey { .. } => "key",
+        }
+    }
+
     /// Whether it can end without a person: somebody else may give back what is used up.
     pub fn is_transient(&self) -> bool {
         matches!(self, Found::NoSlotLeft { .. } | Found::NoSenderLeft { .. })

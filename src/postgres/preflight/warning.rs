@@ -64,16 +64,29 @@ pub enum Warning {
     },
 }
 
-/// Bugs of logical decoding that lose changes, by the minor version that mended
-/// them on each major. <https://www.postgresql.org/docs/release/>
-const BUGS: [(&str, [(u32, u32); 4]); 2] = [
+/// Bugs of the server that lose changes or a slot, by the minor version that mended them on
+/// each major where that is known. <https://www.postgresql.org/docs/release/>
+const BUGS: [(&str, &[(u32, u32)]); 5] = [
+    (
+        "can read rows with the wrong version of the catalog, and columns that were added with a \
+         default as null",
+        &[(15, 6)],
+    ),
+    (
+        "can begin a new slot inside a transaction, and send a part of it",
+        &[(14, 13), (15, 8), (16, 4)],
+    ),
+    (
+        "can set back the WAL that a slot needs to some that is gone, and so lose the slot",
+        &[(14, 15), (15, 10), (16, 6), (17, 2)],
+    ),
     (
         "can lose changes when DDL or ALTER PUBLICATION runs beside writes",
-        [(14, 18), (15, 13), (16, 9), (17, 5)],
+        &[(14, 18), (15, 13), (16, 9), (17, 5)],
     ),
     (
         "can remove WAL that a slot still needs at a checkpoint",
-        [(14, 19), (15, 14), (16, 10), (17, 6)],
+        &[(14, 19), (15, 14), (16, 10), (17, 6)],
     ),
 ];
 
@@ -94,4 +107,65 @@ pub(super) fn of_server(server: &Server) -> Vec<Warning> {
     bugs.chain(unlimited.then_some(Warning::UnlimitedWal))
         .chain(idle.map(|seconds| Warning::IdleTimeout { seconds }))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lsn::Lsn;
+
+    fn server() -> Server {
+        Server {
+            version_num: 150_018,
+            system_identifier: None,
+            timeline: None,
+            postmaster_start_us: 0,
+            database: "app".into(),
+            encoding: "UTF8".into(),
+            wal_level: "logical".into(),
+            max_slot_wal_keep_bytes: Some(1 << 30),
+            max_replication_slots: 10,
+            max_wal_senders: 10,
+            idle_slot_timeout_s: None,
+            in_recovery: false,
+            flush_lsn: Lsn(0),
+        }
+    }
+
+    fn warnings(version_num: u32) -> Vec<String> {
+        let server = Server {
+            version_num,
+            ..server()
+        };
+        of_server(&server).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_minor_version_that_can_lose_changes_is_told_with_the_one_that_cannot() {
+        assert_eq!(warnings(150_005).len(), 5);
+        let one_left = "PostgreSQL 15.13 can remove WAL that a slot still needs at a checkpoint; \
+                        fixed in 15.14";
+        assert_eq!(warnings(150_013), [one_left]);
+        for sound in [140_019, 150_014, 150_018, 160_010, 170_006, 180_000] {
+            assert_eq!(warnings(sound), [""; 0], "{sound}");
+        }
+        assert_eq!(warnings(170_000).len(), 3);
+    }
+
+    #[test]
+    fn settings_that_lose_the_slot_or_fill_the_disk_are_told() {
+        let told = |keep, idle| {
+            let server = Server {
+                version_num: 180_004,
+                max_slot_wal_keep_bytes: keep,
+                idle_slot_timeout_s: idle,
+                ..server()
+            };
+            of_server(&server)
+        };
+        assert_eq!(told(Some(1), None), []);
+        assert_eq!(told(None, None), [Warning::UnlimitedWal]);
+        let idle = Warning::IdleTimeout { seconds: 60 };
+        assert_eq!(told(Some(1), Some(60)), [idle]);
+    }
 }

@@ -74,12 +74,6 @@ JOIN pg_namespace n ON n.oid = m.pnnspid
 WHERE p.pubname = ANY ($1)
 ORDER BY n.nspname";
 
-/// What those of `names` that exist send, in the order of `names`.
-pub async fn membership(client: &Client, names: &[String]) -> Result<Vec<Membership>, QueryError> {
-    let existing = basics(client, names).await?;
-    Ok(existing.into_iter().map(|facts| facts.membership).collect())
-}
-
 /// All about those of `names` that exist, in the order of `names`.
 pub async fn existing(
     client: &Client,

@@ -25,6 +25,6 @@ mod foreign;
 mod plan;
 
 pub use apply::{PublicationError, apply, drop};
-pub use facts::{Membership, PublicationFacts, existing, membership};
+pub use facts::{Membership, PublicationFacts, existing};
 pub use foreign::Shortfall;
 pub use plan::{Part, PublicationNames, PublicationPlan, Published, joining, plan};

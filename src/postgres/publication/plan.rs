@@ -94,6 +94,8 @@ pub struct PublicationPlan {
     pub altered: Vec<String>,
     pub added: BTreeSet<TableName>,
     pub removed: BTreeSet<TableName>,
+    /// Publications that do not send an operation that they should.
+    pub narrowed: Vec<String>,
     /// Tables that no rule wants any more, which stay in a publication that the
     /// role may not alter. Their changes are read and dropped.
     pub left: BTreeSet<TableName>,
@@ -220,6 +222,10 @@ impl PublicationPlan {
         );
         let before = self.statements.len();
         let membership = &facts.membership;
+        let is_sent = |operation| membership.operations.contains(operation);
+        if !part.operations().iter().all(is_sent) {
+            self.narrowed.push(membership.publication.clone());
+        }
         if membership.operations != part.operations() || !membership.via_root {
             self.statements.push(format!(
                 "{alter} SET ({}, publish_via_partition_root = true)",

@@ -48,6 +48,13 @@ pub enum WalStatus {
 }
 
 impl WalStatus {
+    pub const KNOWN: [WalStatus; 4] = [
+        WalStatus::Reserved,
+        WalStatus::Extended,
+        WalStatus::Unreserved,
+        WalStatus::Lost,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             WalStatus::Reserved => "reserved",

@@ -16,6 +16,10 @@ pub const CHECKPOINTS: &str = "walhook_checkpoints_total";
 pub const OLDEST_WAITING: &str = "walhook_oldest_waiting_seconds";
 pub const SPOOL_EVENTS: &str = "walhook_spool_events";
 pub const DEAD_LETTERS: &str = "walhook_dead_letters";
+pub const PROBLEMS: &str = "walhook_problems";
+pub const OLDEST_TRANSACTION: &str = "walhook_oldest_transaction_seconds";
+pub const SAFE_WAL: &str = "walhook_slot_safe_wal_bytes";
+pub const WAL_STATUS: &str = "walhook_slot_wal_status";
 
 /// One line of the page.
 #[derive(Clone, Debug, PartialEq)]

@@ -83,6 +83,14 @@ struct Envelope {
     source: Source,
 }
 
+/// An event about walhook itself.
+#[derive(Deserialize)]
+struct Alert {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
 #[derive(Deserialize)]
 struct Source {
     schema: String,
@@ -586,10 +594,16 @@ fn event(text: &str, webhook_id: Option<&str>) -> Result<Event, String> {
         Err(error) => {
             let json: Result<&RawValue, _> = serde_json::from_str(text);
             json.map_err(|error| format!("the body is no JSON: {error}"))?;
-            let id = webhook_id.ok_or_else(|| format!("not an event: {error}"))?;
+            let alert = serde_json::from_str::<Alert>(text).ok();
+            let alert = alert.filter(|alert| alert.kind.starts_with("walhook."));
+            let (id, kind) = match (alert, webhook_id) {
+                (Some(alert), _) => (alert.id, alert.kind),
+                (None, Some(id)) => (id.to_owned(), String::new()),
+                (None, None) => return Err(format!("not an event: {error}")),
+            };
             Seen {
-                id: id.to_owned(),
-                kind: String::new(),
+                id,
+                kind,
                 table: String::new(),
                 operation: String::new(),
                 position: (0, 0),
