@@ -33,7 +33,9 @@ use walhook::telemetry::metrics::Metrics;
 
 use super::database::{Database, Walsender};
 use super::disk::{Disk, SLOT, endpoint_name};
-use super::endpoint::{Around, Endpoint, Job, settled};
+use super::endpoint::{Around, Endpoint};
+use super::job::Job;
+use super::kept::settled;
 use super::promises::Promises;
 use super::setup::{SYSTEM, Setup, TABLES};
 

@@ -121,7 +121,7 @@ impl Database {
         let table = [0, 0, 0, 1, 1, 2, 3][rng.usize(..7)];
         let operations = TABLES[table].operations;
         let operation = operations[rng.usize(..operations.len())];
-        let note_bytes = if rng.u64(..) % setup.note_every == 0 {
+        let note_bytes = if rng.u64(..).is_multiple_of(setup.note_every) {
             rng.usize(1..=setup.note_bytes.max(1))
         } else {
             0

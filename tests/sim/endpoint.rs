@@ -9,8 +9,7 @@ use futures_util::FutureExt;
 use walhook::delivery::outcome::{Answer, Outcome, outcome};
 use walhook::event::{EndpointIndex, Event, EventId, Fate};
 use walhook::lane::attempt::{
-    Attempt, DiskProgress, Finished, HeadProgress, LaneIndex, LaneProgress, LoadedEntry, LoadedRun,
-    MonotonicMs, Next, Park, Progress, Pushed, Ticket, Write, WriteEntry, WriteRun,
+    Attempt, Finished, HeadProgress, MonotonicMs, Next, Park, Progress, Pushed, Ticket,
 };
 use walhook::lane::budget::Holder;
 use walhook::lane::health::{DisabledBy, Health};
@@ -18,82 +17,16 @@ use walhook::lane::inbox::Inbox;
 use walhook::lane::options::LaneOptions;
 use walhook::lane::spool_room::{MayWrite, SpoolRoom};
 use walhook::lane::state::{Lanes, Why};
-use walhook::progress::tracker::{Advance, DiskPlace, LanePlace, Tracker};
-use walhook::store::{
-    DeadReason, EndpointState, Entry, LanePosition, Marker, NewDeadLetter, NewRun, RetryCursor,
-    RunProgress, Settled, StoredEvent, Verdict, WaitingRun,
-};
+use walhook::progress::tracker::{Advance, Tracker};
+use walhook::store::{DeadReason, EndpointState, NewDeadLetter, RetryCursor, StoredEvent, Verdict};
 
 use super::disk::SLOT;
+use super::job::{Done, Job};
 use super::promises::Promises;
 use super::receiver::is_delivered;
 
 const NO_ROOM_ON_DISK_MS: MonotonicMs = 500;
 pub const RETRYING_MAX: usize = 100;
-
-/// What a task asks of the store. Jobs run one after another.
-pub enum Job {
-    Checkpoint(walhook::store::Progress),
-    Park {
-        endpoint: usize,
-        ticket: Ticket,
-        progress: walhook::store::Progress,
-    },
-    Append {
-        endpoint: usize,
-        runs: Vec<NewRun>,
-        positions: Vec<LanePosition>,
-    },
-    Read {
-        endpoint: usize,
-        lane: LaneIndex,
-        name: String,
-        after: i64,
-        bytes_max: u64,
-    },
-    Retrying {
-        endpoint: usize,
-        after: Option<RetryCursor>,
-    },
-    DeadDelivered {
-        endpoint: usize,
-        ids: Vec<EventId>,
-    },
-    DeadAgain {
-        endpoint: usize,
-        ticket: Ticket,
-        ids: Vec<EventId>,
-        verdict: Verdict,
-    },
-    SetEndpoint {
-        endpoint: usize,
-        state: EndpointState,
-    },
-}
-
-/// What came of it.
-pub enum Done {
-    Parked(Ticket),
-    Written(Option<Vec<i64>>),
-    Read(LaneIndex, Vec<WaitingRun>),
-    Retrying(Vec<(RetryCursor, StoredEvent)>),
-    RetriedRemoved(Vec<EventId>),
-    Stored,
-}
-
-impl Done {
-    pub fn name(&self) -> &'static str {
-        match self {
-            Done::Parked(_) => "dead letters",
-            Done::Written(Some(_)) => "a write",
-            Done::Written(None) => "a write that failed",
-            Done::Read(..) => "a read",
-            Done::Retrying(_) => "dead letters to send again",
-            Done::RetriedRemoved(_) => "dead letters that are gone",
-            Done::Stored => "its state",
-        }
-    }
-}
 
 /// What all endpoints of a daemon share.
 pub struct Around<'a> {
@@ -485,105 +418,5 @@ impl Endpoint {
     /// It is told to stop: nothing new is started.
     pub fn drain(&mut self) {
         self.draining = true;
-    }
-
-    fn place(&self, at: &LaneProgress, around: &Around<'_>) -> LanePlace {
-        LanePlace {
-            endpoint: EndpointIndex(self.index),
-            lane: Arc::clone(&at.lane),
-            position: at.position,
-            attempts: at.attempts,
-            first_attempt_unix_ms: at.first_attempt.map(|at| at + around.started_ms),
-        }
-    }
-
-    fn disk_place(&self, at: &DiskProgress, around: &Around<'_>) -> DiskPlace {
-        DiskPlace {
-            endpoint: EndpointIndex(self.index),
-            lane: at.lane.clone(),
-            sequence: at.sequence,
-            settled: at.settled,
-            entries_left: at.left.entries,
-            events_left: at.left.events,
-            bytes_left: at.left.bytes,
-            attempts: at.attempts,
-            first_attempt_unix_ms: at.first_attempt.map(|at| at + around.started_ms),
-        }
-    }
-
-    fn position(&self, at: &LaneProgress) -> LanePosition {
-        LanePosition {
-            endpoint: self.name.clone(),
-            lane: at.lane.to_string(),
-            position: at.position,
-            first_attempt_at_ms: None,
-            attempts: 0,
-        }
-    }
-
-    fn run_progress(&self, at: &DiskProgress) -> RunProgress {
-        RunProgress {
-            endpoint: self.name.clone(),
-            lane: at.lane.to_string(),
-            sequence: at.sequence,
-            settled: settled(at.settled, at.left.entries, at.left.events, at.left.bytes),
-            first_attempt_at_ms: None,
-            attempts: 0,
-        }
-    }
-
-    fn stored(&self, write: Write, around: &Around<'_>) -> (Vec<NewRun>, Vec<LanePosition>) {
-        let entry = |entry: WriteEntry| match entry {
-            WriteEntry::Event(event) => Entry::Event(StoredEvent::of(&event)),
-            WriteEntry::Marker(event) => Entry::Marker(Marker {
-                id: event.id,
-                position: event.position,
-                last_of_change: event.last_of_change,
-            }),
-        };
-        let run = |run: WriteRun| NewRun {
-            endpoint: self.name.clone(),
-            lane: run.lane.to_string(),
-            table: run.table,
-            enqueued_at_ms: run.since + around.started_ms,
-            first_attempt_at_ms: run.first_attempt.map(|at| at + around.started_ms),
-            attempts: run.attempts,
-            entries: run.entries.into_iter().map(entry).collect(),
-        };
-        (
-            write.runs.into_iter().map(run).collect(),
-            write.positions.iter().map(|at| self.position(at)).collect(),
-        )
-    }
-
-    fn loaded(&self, run: WaitingRun, around: &Around<'_>) -> LoadedRun {
-        let entries = run.entries.into_iter().map(|entry| match entry {
-            Entry::Event(event) => {
-                let mut event = event.into_event(EndpointIndex(self.index));
-                event.room = self.holder.room_anyway(event.memory_bytes());
-                LoadedEntry::Event(event)
-            }
-            Entry::Marker(marker) => LoadedEntry::Marker(marker.id),
-        });
-        LoadedRun {
-            sequence: run.sequence,
-            since: run.enqueued_at_ms - around.started_ms,
-            settled: run.settled,
-            attempts: run.attempts,
-            first_attempt: run.first_attempt_at_ms.map(|ms| ms - around.started_ms),
-            entries: entries.collect(),
-        }
-    }
-}
-
-pub fn settled(entries: u32, left: u32, events_left: u32, bytes_left: u64) -> Settled {
-    if left == 0 {
-        Settled::All
-    } else {
-        Settled::Part {
-            entries,
-            events_left: events_left.into(),
-            bytes_left,
-        }
     }
 }

@@ -24,8 +24,12 @@ mod setup;
 
 mod promises;
 
-mod daemon;
+mod job;
+mod kept;
 mod endpoint;
+mod daemon;
+
+mod rest;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -12,14 +12,12 @@ use walhook::store::EndpointState;
 use super::daemon::Daemon;
 use super::database::Database;
 use super::disk::{Disk, endpoint_name};
-use super::endpoint::{Done, Job, RETRYING_MAX};
+use super::endpoint::RETRYING_MAX;
+use super::job::{Done, Job};
 use super::promises::Promises;
 use super::receiver::Mood;
 use super::setup::{ENDPOINTS, Setup};
 use super::wire::confirmed;
-
-/// So many rounds of half a second are enough for everything to come to rest.
-const ROUNDS_MAX: usize = 400;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -48,17 +46,17 @@ enum Step {
 }
 
 pub struct World {
-    rng: Rng,
-    setup: Setup,
-    rules: Arc<[TableRules]>,
-    database: Database,
-    disk: Disk,
-    daemon: Daemon,
-    promises: Promises,
-    moods: Vec<Mood>,
-    disk_is_full: bool,
+    pub rng: Rng,
+    pub setup: Setup,
+    pub rules: Arc<[TableRules]>,
+    pub database: Database,
+    pub disk: Disk,
+    pub daemon: Daemon,
+    pub promises: Promises,
+    pub moods: Vec<Mood>,
+    pub disk_is_full: bool,
     /// Milliseconds of the wall clock.
-    wall_ms: i64,
+    pub wall_ms: i64,
 }
 
 impl World {
@@ -87,7 +85,7 @@ impl World {
         self.promises.notes.as_deref().unwrap_or_default()
     }
 
-    fn told(&mut self, what: impl FnOnce(&Self) -> String) {
+    pub fn told(&mut self, what: impl FnOnce(&Self) -> String) {
         if self.promises.notes.is_some() {
             let line = format!("{:>6} ms  {}", self.daemon.now_ms, what(self));
             self.promises.note(|| line);
@@ -140,7 +138,7 @@ impl World {
         Step::Work
     }
 
-    fn any_endpoint(&mut self) -> usize {
+    pub fn any_endpoint(&mut self) -> usize {
         self.rng.usize(..ENDPOINTS)
     }
 
@@ -192,7 +190,7 @@ impl World {
         }
     }
 
-    fn with(
+    pub fn with(
         &mut self,
         endpoint: usize,
         act: impl FnOnce(&mut super::endpoint::Endpoint, &mut super::endpoint::Around<'_>),
@@ -200,7 +198,7 @@ impl World {
         self.daemon.with(endpoint, &mut self.promises, act);
     }
 
-    fn pass(&mut self, ms: i64) {
+    pub fn pass(&mut self, ms: i64) {
         self.wall_ms += ms;
         self.daemon.now_ms += ms;
         for endpoint in 0..ENDPOINTS {
@@ -208,7 +206,7 @@ impl World {
         }
     }
 
-    fn connect(&mut self) {
+    pub fn connect(&mut self) {
         if self.daemon.stream.is_some() {
             return;
         }
@@ -225,7 +223,7 @@ impl World {
         }
     }
 
-    fn answer(&mut self, endpoint: usize) {
+    pub fn answer(&mut self, endpoint: usize) {
         if self.daemon.endpoints[endpoint].requests() == 0 {
             return;
         }
@@ -238,7 +236,7 @@ impl World {
             });
     }
 
-    fn status(&mut self) {
+    pub fn status(&mut self) {
         if let Some(status) = self.daemon.status() {
             let lsn = confirmed(&status);
             let disk = &self.disk;
@@ -257,7 +255,7 @@ impl World {
         }
     }
 
-    fn look_at_room(&mut self) {
+    pub fn look_at_room(&mut self) {
         let waiting: Vec<u64> = (0..ENDPOINTS)
             .map(|it| self.disk.waiting_bytes(it))
             .collect();
@@ -269,7 +267,7 @@ impl World {
         );
     }
 
-    fn enable(&mut self, endpoint: usize) {
+    pub fn enable(&mut self, endpoint: usize) {
         // Stored before the task hears of it.
         self.run_jobs();
         let name = endpoint_name(endpoint);
@@ -283,7 +281,7 @@ impl World {
         self.with(endpoint, |it, _| it.retry());
     }
 
-    fn done(&mut self, endpoint: usize) {
+    pub fn done(&mut self, endpoint: usize) {
         let dones = &mut self.daemon.endpoints[endpoint].dones;
         if !dones.is_empty() {
             // They end in any order.
@@ -293,7 +291,7 @@ impl World {
         }
     }
 
-    fn run_jobs(&mut self) {
+    pub fn run_jobs(&mut self) {
         while !self.daemon.jobs.is_empty() {
             self.run_job();
         }
@@ -431,126 +429,5 @@ impl World {
         self.status();
         self.told(|_| "stopped".to_owned());
         self.start(true);
-    }
-
-    /// All faults are over but one: an endpoint that stays dead, which harms only itself.
-    /// Then that, too, and nothing is left anywhere.
-    fn come_to_rest(&mut self) {
-        self.disk_is_full = false;
-        let committed = self.database.commit_all(&mut self.rng, &self.setup);
-        committed.iter().for_each(|it| self.promises.committed(it));
-        let dead = self.rng.bool().then(|| self.any_endpoint());
-        for endpoint in 0..ENDPOINTS {
-            self.moods[endpoint] = Mood::Well;
-            if Some(endpoint) != dead {
-                self.enable(endpoint);
-            }
-        }
-        if let Some(dead) = dead {
-            self.moods[dead] = [Mood::Down, Mood::Failing, Mood::Gone][self.rng.usize(..3)];
-            self.told(|world| format!("endpoint {dead} stays {:?}", world.moods[dead]));
-            // A full spool that stops all is asked for by the config.
-            let stops = self.setup.spool_bytes < 1 << 20;
-            if !stops {
-                self.rest("P6: an endpoint harms others", |it| it != dead);
-            }
-            self.moods[dead] = Mood::Well;
-            self.enable(dead);
-        }
-        self.told(|_| "all is well".to_owned());
-        self.rest("P1: something is stuck", |_| true);
-        self.nothing_is_left();
-    }
-
-    /// Rounds in which everything has its turn, until these endpoints have what they are
-    /// owed and the slot is at the end of the WAL.
-    fn rest(&mut self, otherwise: &str, wanted: impl Fn(usize) -> bool) {
-        for round in 0..ROUNDS_MAX {
-            self.round(round);
-            for endpoint in (0..ENDPOINTS).filter(|it| round % 20 == 19 && wanted(*it)) {
-                // A full spool may have disabled it once more.
-                if self.daemon.endpoints[endpoint].is_disabled() {
-                    self.enable(endpoint);
-                }
-            }
-            let mut endpoints = (0..ENDPOINTS).filter(|it| wanted(*it));
-            let done = endpoints.all(|it| self.promises.is_done(it) && self.disk.is_empty_of(it));
-            let slot = self.database.slot.as_ref().map(|slot| slot.confirmed);
-            if done && slot == Some(self.database.flush) {
-                return;
-            }
-        }
-        let slot = self.database.slot.as_ref().map(|slot| slot.confirmed);
-        let flush = self.database.flush;
-        let open: Vec<String> = (0..ENDPOINTS).map(|it| self.open(it)).collect();
-        panic!(
-            "{otherwise}: the slot is at {slot:?} of {flush:?}, reading is blocked: {}, {} bytes in memory\n{}",
-            self.daemon.is_blocked(),
-            self.daemon.budget.used(),
-            open.join("\n")
-        );
-    }
-
-    fn open(&mut self, endpoint: usize) -> String {
-        let owed = self.promises.open(endpoint);
-        let it = &self.daemon.endpoints[endpoint];
-        format!(
-            "endpoint {endpoint}: waits for {:?}, {} bytes in memory, {} requests, {} jobs done, {:?}",
-            owed.map(|owed| owed.position),
-            it.holder.held(),
-            it.requests(),
-            it.dones.len(),
-            it.lanes
-        )
-    }
-
-    fn round(&mut self, round: usize) {
-        self.connect();
-        self.daemon.read_all(&self.database, &mut self.rng);
-        if self.daemon.is_blocked() && round % 2 == 1 {
-            self.daemon.press(&mut self.promises);
-        }
-        for endpoint in 0..ENDPOINTS {
-            self.with(endpoint, |it, around| it.take_in(around));
-            self.with(endpoint, |it, around| it.move_to_disk(Why::Age, around));
-            for _ in 0..20 {
-                self.answer(endpoint);
-                self.run_jobs();
-                while !self.daemon.endpoints[endpoint].dones.is_empty() {
-                    self.done(endpoint);
-                }
-            }
-        }
-        self.daemon.save();
-        self.run_jobs();
-        self.status();
-        if round % 8 == 0 {
-            self.look_at_room();
-        }
-        self.pass(500);
-    }
-
-    /// P7: nothing waits anywhere, and what came in went out.
-    fn nothing_is_left(&mut self) {
-        assert!(
-            self.daemon.tracker.nothing_open(),
-            "P7: the ledger has open events"
-        );
-        assert_eq!(
-            self.daemon.budget.used(),
-            0,
-            "P7: memory is held for nothing"
-        );
-        for endpoint in &self.daemon.endpoints {
-            let counts = &endpoint.counts;
-            assert_eq!(
-                counts.made + counts.at_start + counts.retried,
-                counts.delivered + counts.dead,
-                "P7: the events of endpoint {}",
-                endpoint.index
-            );
-            assert_eq!(endpoint.lanes.in_flight(), 0, "P7: requests in flight");
-            assert!(!endpoint.lanes.is_spooling(), "P7: a lane is still on disk");
-        }
     }
 }
