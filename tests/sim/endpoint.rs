@@ -79,6 +79,9 @@ pub struct Endpoint {
     write_after: MonotonicMs,
     retried: Retried,
     draining: bool,
+    /// It said so: nothing is sent before, or until a person enables it.
+    paused_until: MonotonicMs,
+    gone: bool,
 }
 
 impl Endpoint {
@@ -107,6 +110,8 @@ impl Endpoint {
             write_after: 0,
             retried,
             draining: false,
+            paused_until: MonotonicMs::MIN,
+            gone: false,
         }
     }
 
@@ -183,6 +188,9 @@ impl Endpoint {
 
     fn send(&mut self, attempt: &Attempt, around: &mut Around<'_>) {
         let events: Vec<&Event> = attempt.events.iter().map(|event| &**event).collect();
+        assert!(!self.gone, "P6: a request to an endpoint that is gone");
+        let paused = around.now < self.paused_until;
+        assert!(!paused, "P6: a request to an endpoint that asked to wait");
         let max = self.options.batch.map_or(1, |batch| batch.events_max);
         assert!(!events.is_empty() && events.len() <= max, "a batch's size");
         let retried = events
@@ -212,6 +220,14 @@ impl Endpoint {
             for id in &request.events {
                 around.promises.delivered(self.index, *id, request.retried);
             }
+        }
+        match &outcome {
+            Outcome::Gone => self.gone = true,
+            Outcome::Paused { wait, .. } => {
+                let wait = i64::try_from(wait.as_millis()).unwrap();
+                self.paused_until = self.paused_until.max(around.now + wait);
+            }
+            _ => {}
         }
         let chance = rng.u64(..);
         match self
@@ -408,6 +424,8 @@ impl Endpoint {
     /// A person enabled it; that is stored already.
     pub fn enable(&mut self, around: &Around<'_>) {
         self.lanes.enable();
+        self.gone = false;
+        self.paused_until = MonotonicMs::MIN;
         around.tracker.misses_no_more(EndpointIndex(self.index));
     }
 
