@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 
@@ -78,17 +79,48 @@ pub enum Fate {
 /// Takes memory back from an event that is gone.
 pub trait Lender: Send + Sync {
     fn give_back(&self, bytes: u64);
+
+    /// They are held for an event that is on disk, too, and nobody need wait for them.
+    fn on_disk(&self, bytes: u64);
 }
 
 /// An event's share of the memory that all events may take; it goes back when the
 /// event is dropped, wherever that is. A clone takes none of its own.
 #[derive(Default)]
-pub struct Room(Option<(Arc<dyn Lender>, u64)>);
+pub struct Room(Option<Lent>);
+
+struct Lent {
+    lender: Arc<dyn Lender>,
+    bytes: u64,
+    on_disk: AtomicBool,
+}
 
 impl Room {
     /// `bytes` must have been taken from the lender.
     pub fn of(lender: Arc<dyn Lender>, bytes: u64) -> Self {
-        Room(Some((lender, bytes)))
+        Room(Some(Lent {
+            lender,
+            bytes,
+            on_disk: AtomicBool::new(false),
+        }))
+    }
+
+    /// The same, of an event that was read back from disk.
+    pub fn of_disk(lender: Arc<dyn Lender>, bytes: u64) -> Self {
+        Room(Some(Lent {
+            lender,
+            bytes,
+            on_disk: AtomicBool::new(true),
+        }))
+    }
+
+    /// The event has been written to disk.
+    pub fn on_disk(&self) {
+        if let Some(lent) = &self.0
+            && !lent.on_disk.swap(true, Ordering::AcqRel)
+        {
+            lent.lender.on_disk(lent.bytes);
+        }
     }
 }
 
@@ -100,8 +132,9 @@ impl Clone for Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        if let Some((lender, bytes)) = self.0.take() {
-            lender.give_back(bytes);
+        self.on_disk();
+        if let Some(lent) = self.0.take() {
+            lent.lender.give_back(lent.bytes);
         }
     }
 }

@@ -3,6 +3,7 @@
 #
 #   tests/run.sh              everything
 #   tests/run.sh ARGUMENTS    the same, the arguments go to `cargo test`
+#   tests/run.sh --long ..    then the simulator with 1,000,000 seeds (WALHOOK_SIM_SEEDS), for hours
 #
 # Needs a Rust toolchain; runs as root or as an ordinary user. What is there already is
 # not installed again, so that after the first run no network is needed. Tests start
@@ -13,6 +14,12 @@
 # WALHOOK_TEST_ROWS     rows of the load test (default: 200000)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+long=
+if [ "${1:-}" = --long ]; then
+    long=yes
+    shift
+fi
 
 say() { printf '\n== %s\n' "$*"; }
 fail() {
@@ -84,3 +91,9 @@ RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 
 say "cargo test"
 cargo test --locked "$@"
+
+if [ -n "$long" ]; then
+    say "the simulator, at length"
+    WALHOOK_SIM_SEEDS=${WALHOOK_SIM_SEEDS:-1000000} \
+        cargo test --locked --profile sim --test sim the_promises -- --nocapture
+fi

@@ -273,7 +273,7 @@ async fn build(
 }
 
 /// What was read before this start.
-fn history(state: &SlotState, checkpoint: Lsn) -> ReadHistory {
+pub fn history(state: &SlotState, checkpoint: Lsn) -> ReadHistory {
     let journal = state.journal.iter().map(|entry| ReadTransaction {
         commit_lsn: entry.commit_lsn,
         xid: entry.xid,

@@ -161,3 +161,46 @@ impl Checkpointer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::store::{StateLock, Store};
+
+    #[tokio::test]
+    async fn nothing_may_be_confirmed_before_it_is_on_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = StateLock::acquire(&directory.path().join("state.db")).unwrap();
+        let (store, thread) = StoreHandle::new(Store::open(lock).unwrap());
+        let known = Lineage {
+            system_identifier: 1,
+            timeline: 1,
+        };
+        let (_known, lineage) = watch::channel(Some(known));
+        let (durable, to_confirm) = watch::channel(Lsn(50));
+        let tracker = Arc::new(Tracker::new(Lsn(50)));
+        tracker.idle(Lsn(100));
+        let checkpointer = Checkpointer {
+            slot: "walhook".into(),
+            endpoints: Vec::new(),
+            tracker,
+            store,
+            metrics: Arc::new(Metrics::new()),
+            view: Arc::new(View::new(Vec::new(), SystemTime::UNIX_EPOCH)),
+            lineage,
+            durable,
+        };
+        let saving = tokio::spawn(async move { checkpointer.save().await });
+        // The disk takes its time: the store's thread has not begun.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*to_confirm.borrow(), Lsn(50));
+        let thread = tokio::task::spawn_blocking(move || thread.run());
+        assert!(saving.await.unwrap().unwrap());
+        assert_eq!(*to_confirm.borrow(), Lsn(100));
+        thread.await.unwrap();
+    }
+}

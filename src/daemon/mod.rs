@@ -23,7 +23,7 @@ mod build;
 mod canary;
 mod checkpoint;
 mod control;
-mod reading;
+pub mod reading;
 mod refresh;
 mod restore;
 mod session;
@@ -35,6 +35,6 @@ mod stuck;
 mod supervise;
 mod watch;
 
-pub use build::{Daemon, DaemonError};
+pub use build::{Daemon, DaemonError, history};
 pub use slot::{expected, publication_names, wanted};
 pub use source::SourceError;

@@ -8,7 +8,9 @@
 //!
 //! Who reads the stream waits for room; what is read back from the spool takes what is
 //! there, and each endpoint may always hold one request's worth, so that none waits for
-//! the others. An event gives its room back when it is dropped.
+//! the others. An event gives its room back when it is dropped. What is held of events
+//! that are on disk, too, may stay for as long as an endpoint is away, so a change that is
+//! larger than all the room waits for the others alone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +30,8 @@ pub struct MemoryBudget {
     /// Of it, what reading may take.
     read_bytes_max: u64,
     used: AtomicU64,
+    /// Of it, by events that are in memory alone.
+    unsettled: AtomicU64,
     freed: Notify,
 }
 
@@ -36,8 +40,6 @@ pub struct MemoryBudget {
 pub struct Holder {
     budget: Arc<MemoryBudget>,
     held: AtomicU64,
-    /// Of it, what was read back from disk.
-    read_back: AtomicU64,
     /// Reading waits for memory of which this endpoint holds most.
     pub pressed: Notify,
 }
@@ -48,6 +50,7 @@ impl MemoryBudget {
             bytes_max,
             read_bytes_max: bytes_max - bytes_max / 4,
             used: AtomicU64::new(0),
+            unsettled: AtomicU64::new(0),
             freed: Notify::new(),
         }
     }
@@ -56,9 +59,22 @@ impl MemoryBudget {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Takes `bytes` when they fit. What is larger than the budget fits alone.
+    /// Takes `bytes` for what was read when they fit. What is larger than the budget fits
+    /// once all that was read before is settled.
     pub fn try_take(&self, bytes: u64) -> bool {
-        self.take_below(bytes, self.read_bytes_max)
+        let alone = self.unsettled.load(Ordering::Acquire) == 0;
+        let take = |used: u64| {
+            let sum = used.saturating_add(bytes);
+            (alone || sum <= self.read_bytes_max).then_some(sum)
+        };
+        let taken = self
+            .used
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
+            .is_ok();
+        if taken {
+            self.unsettled.fetch_add(bytes, Ordering::AcqRel);
+        }
+        taken
     }
 
     /// Waits until `bytes` were taken, and presses the holder that holds most
@@ -73,16 +89,6 @@ impl MemoryBudget {
                 press(holders);
             }
         }
-    }
-
-    fn take_below(&self, bytes: u64, bytes_max: u64) -> bool {
-        let take = |used: u64| {
-            let sum = used.saturating_add(bytes);
-            (used == 0 || sum <= bytes_max).then_some(sum)
-        };
-        self.used
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
-            .is_ok()
     }
 
     fn give_back(&self, bytes: u64) {
@@ -103,7 +109,6 @@ impl Holder {
         Holder {
             budget: Arc::clone(budget),
             held: AtomicU64::new(0),
-            read_back: AtomicU64::new(0),
             pressed: Notify::new(),
         }
     }
@@ -119,29 +124,17 @@ impl Holder {
     }
 
     /// Whether events of about `bytes` may be read back from disk now: they fit, or the
-    /// endpoint has none that were. What else it holds does not count: that may be what
-    /// cannot go to a spool that is full, and so would wait for what waits for it.
+    /// endpoint holds none.
     pub fn may_read_back(&self, bytes: u64) -> bool {
         let used = self.budget.used().saturating_add(bytes);
-        self.read_back.load(Ordering::Relaxed) == 0 || used <= self.budget.bytes_max
+        self.held() == 0 || used <= self.budget.bytes_max
     }
 
     /// Room for an event that was read back.
     pub fn room_anyway(self: &Arc<Self>, bytes: u64) -> Room {
         self.budget.used.fetch_add(bytes, Ordering::AcqRel);
         self.held.fetch_add(bytes, Ordering::Relaxed);
-        self.read_back.fetch_add(bytes, Ordering::Relaxed);
-        Room::of(Arc::new(ReadBack(Arc::clone(self))), bytes)
-    }
-}
-
-/// Takes back the room of an event that was read back.
-struct ReadBack(Arc<Holder>);
-
-impl Lender for ReadBack {
-    fn give_back(&self, bytes: u64) {
-        self.0.read_back.fetch_sub(bytes, Ordering::Relaxed);
-        self.0.give_back(bytes);
+        Room::of_disk(Arc::<Self>::clone(self), bytes)
     }
 }
 
@@ -149,6 +142,11 @@ impl Lender for Holder {
     fn give_back(&self, bytes: u64) {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
         self.budget.give_back(bytes);
+    }
+
+    fn on_disk(&self, bytes: u64) {
+        self.budget.unsettled.fetch_sub(bytes, Ordering::AcqRel);
+        self.budget.freed.notify_one();
     }
 }
 
@@ -169,6 +167,24 @@ mod tests {
         assert!(!budget.try_take(1));
         drop(room);
         assert_eq!((budget.used(), holder.held()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_larger_than_the_budget_does_not_wait_for_what_is_on_disk() {
+        let budget = Arc::new(MemoryBudget::new(100));
+        let holder = Arc::new(Holder::new(&budget));
+        let read_back = holder.room_anyway(10);
+        assert!(budget.try_take(20));
+        let room = holder.room(20);
+        assert!(!budget.try_take(500));
+        room.on_disk();
+        room.on_disk();
+        assert!(budget.try_take(500));
+        let large = holder.room(500);
+        assert!(!budget.try_take(500));
+        drop((read_back, room, large));
+        assert_eq!((budget.used(), holder.held()), (0, 0));
+        assert_eq!(budget.unsettled.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
@@ -197,15 +213,9 @@ mod tests {
         let holder = Arc::new(Holder::new(&budget));
         assert!(budget.try_take(75));
         assert!(!budget.try_take(1));
-        let _read = holder.room(75);
-        // What was read may be what waits for a spool that is full.
-        assert!(holder.may_read_back(1000));
-        let read_back = holder.room_anyway(20);
+        let _rooms = (holder.room(75), holder.room_anyway(20));
         assert!(holder.may_read_back(5));
         assert!(!holder.may_read_back(6));
         assert!(Holder::new(&budget).may_read_back(1000));
-        drop(read_back);
-        assert_eq!((budget.used(), holder.held()), (75, 75));
-        assert!(holder.may_read_back(1000));
     }
 }

@@ -117,6 +117,8 @@ impl Health {
                     *probe = Probe::At(now.saturating_add(backoff(*failures).max(1)));
                 }
             }
+            // An attempt that was in flight before the pause does not end it.
+            (Outcome::Unreachable(_), Health::Paused { until, .. }) if *until > now => {}
             (Outcome::Unreachable(why), _) => {
                 *self = Health::Unreachable {
                     since: now,
@@ -143,7 +145,7 @@ impl Health {
                 Outcome::Delivered | Outcome::Rejected { .. } | Outcome::Refused { .. },
                 Health::Paused { until, .. },
             ) => {
-                // An attempt that was in flight before the pause does not end it.
+                // Nor does any answer to one.
                 if *until <= now {
                     *self = Health::Open;
                 }

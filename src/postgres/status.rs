@@ -125,3 +125,39 @@ fn clock_us() -> i64 {
         .unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX) - POSTGRES_EPOCH_US
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// What a status update says: written, flushed, applied.
+    async fn told(server: &mut UnixStream) -> [u64; 3] {
+        // The tag and the length of CopyData, then the update.
+        let mut message = [0; 5 + 34];
+        server.read_exact(&mut message).await.unwrap();
+        assert_eq!((message[0], message[5]), (b'd', b'r'));
+        [6, 14, 22].map(|at| u64::from_be_bytes(message[at..at + 8].try_into().unwrap()))
+    }
+
+    #[tokio::test]
+    async fn only_what_is_durable_is_confirmed_and_never_less_than_before() {
+        let (ours, mut server) = UnixStream::pair().unwrap();
+        let (_read, socket) = tokio::io::split(Transport::Unix(ours));
+        let mut writer = StatusWriter::new(socket);
+        let (checkpoint, durable) = watch::channel(Lsn(50));
+        let inputs = StatusInputs {
+            durable,
+            received: Arc::new(AtomicU64::new(1_000)),
+            reply_now: Arc::new(Notify::new()),
+            confirmed: watch::channel(Lsn::ZERO).0,
+        };
+        writer.send(&inputs, Reply::NotNeeded).await.unwrap();
+        assert_eq!(told(&mut server).await, [1_000, 50, 50]);
+        checkpoint.send_replace(Lsn(40));
+        writer.send(&inputs, Reply::NotNeeded).await.unwrap();
+        assert_eq!(told(&mut server).await, [1_000, 50, 50]);
+    }
+}

@@ -125,8 +125,12 @@ impl Task {
     }
 
     fn read(&mut self, now: MonotonicMs) {
-        while let Some(load) = self.endpoint.lanes.next_load() {
-            if !self.endpoint.holder.may_read_back(load.bytes_max) {
+        loop {
+            let idle = self.endpoint.lanes.is_idle();
+            let Some(load) = self.endpoint.lanes.next_load() else {
+                return;
+            };
+            if !idle && !self.endpoint.holder.may_read_back(load.bytes_max) {
                 self.endpoint.lanes.not_loaded(&load);
                 self.again_at(now + NO_ROOM_IN_MEMORY_MS);
                 return;

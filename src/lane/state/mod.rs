@@ -65,8 +65,9 @@ pub struct Lanes {
     in_flight: usize,
     /// Lanes in the state Loading.
     loading: usize,
-    /// Lanes to be read back from disk.
+    /// Lanes to be read back from disk, and how many are being read.
     loads: VecDeque<usize>,
+    reading: usize,
     outgoing: Outgoing,
     health: Health,
 }
@@ -96,6 +97,7 @@ impl Lanes {
             in_flight: 0,
             loading: 0,
             loads: VecDeque::new(),
+            reading: 0,
             outgoing: Outgoing::default(),
             health,
         };

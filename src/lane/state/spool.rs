@@ -265,6 +265,7 @@ impl Lanes {
         let written: Vec<Item> = self.outgoing.items.drain(..self.outgoing.writing).collect();
         self.outgoing.writing = 0;
         for item in &written {
+            item.event.room.on_disk();
             count_run(&mut progress.settled, item.event.position.lsn);
             progress.settled_bytes += item.event.body.len() as u64;
         }
@@ -394,6 +395,7 @@ impl Lanes {
                 continue;
             };
             state.disk.is_loading = true;
+            self.reading += 1;
             return Some(Load {
                 lane: LaneIndex(lane),
                 name: Arc::clone(&state.name),
@@ -403,17 +405,27 @@ impl Lanes {
         }
     }
 
+    /// Neither a request nor a read is under way: nothing will make room in memory, so that
+    /// what it is to send next must be read back in any case.
+    pub fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.reading == 0
+    }
+
     /// There was no room for it: it is the next again.
     pub fn not_loaded(&mut self, load: &Load) {
         self.lanes[load.lane.0].disk.is_loading = false;
+        self.reading = self.reading.saturating_sub(1);
         self.loads.push_front(load.lane.0);
     }
 
     /// Takes what was read back. Without runs there is nothing more on disk.
-    pub fn loaded(&mut self, lane: LaneIndex, runs: Vec<LoadedRun>, now: MonotonicMs) {
+    pub fn loaded(&mut self, lane: LaneIndex, mut runs: Vec<LoadedRun>, now: MonotonicMs) {
         let lane = lane.0;
+        self.reading = self.reading.saturating_sub(1);
         let disk = &mut self.lanes[lane].disk;
         disk.is_loading = false;
+        // A write may be on disk that is not told yet: its events come by `written`.
+        runs.retain(|run| run.sequence <= disk.last_sequence);
         if std::mem::take(&mut disk.load_is_stale) {
             if self.lanes[lane].state == LaneState::Loading {
                 self.loads.push_back(lane);

@@ -43,9 +43,13 @@ fn every_rule_that_matches_emits() {
 
 #[test]
 fn a_pattern_names_types_after_its_tables() {
-    let mut bench = Bench::orders().rule(Operation::Insert, "{schema}.{table}.{operation}");
+    let mut bench = Bench::orders()
+        .rule(Operation::Insert, "{schema}.{table}.{operation}")
+        .rule(Operation::Delete, "{table}.{operation}");
     bench.entry.pattern.table = NamePattern::Pieces(vec![String::new(), String::new()]);
     assert_eq!(types(&bench, insert(&ROW)), ["public.orders.insert"]);
+    let deleted = delete(Old::Key(&ROW));
+    assert_eq!(types(&bench, deleted), ["orders.delete"]);
 }
 
 #[test]

@@ -25,6 +25,20 @@ fn an_unknown_slot_is_empty() {
 }
 
 #[test]
+fn a_commit_is_on_disk_when_it_returns() {
+    let place = Place::new();
+    let store = place.open();
+    let synchronous: i64 = (store.connection())
+        .pragma_query_value(None, "synchronous", |row| row.get(0))
+        .unwrap();
+    assert_eq!(synchronous, 2, "FULL");
+    let mode: String = (store.connection())
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .unwrap();
+    assert_eq!(mode, "wal");
+}
+
+#[test]
 fn all_that_was_committed_is_there_after_a_crash() {
     let place = Place::new();
     let intention = Intention {

@@ -153,6 +153,47 @@ fn gone_holds_all_lanes_until_the_endpoint_is_enabled() {
     assert_eq!(numbers(&next(&mut lanes, 0).unwrap()), [1]);
 }
 
+/// Requests of two lanes in flight; the first is answered by this.
+fn answered_while_another_is_in_flight(outcome: &Outcome) -> (Lanes, Attempt) {
+    let mut lanes = lanes(options(Order::Table));
+    for (table, number) in [("a", 1), ("b", 2), ("c", 3)] {
+        lanes.push(event(table, number, Keys::All), 0);
+    }
+    let mut attempts = all(&mut lanes, 0);
+    lanes.push(event("b", 4, Keys::All), 0);
+    lanes.finish(attempts[0].ticket, outcome, 0, 0);
+    lanes.finish(attempts[2].ticket, &Outcome::Delivered, 0, 0);
+    (lanes, attempts.remove(1))
+}
+
+#[test]
+fn an_answer_that_was_in_flight_does_not_enable_an_endpoint_that_is_gone() {
+    for outcome in [Outcome::Delivered, Outcome::Rejected { status: 500 }] {
+        let (mut lanes, other) = answered_while_another_is_in_flight(&Outcome::Gone);
+        lanes.finish(other.ticket, &outcome, 10, 0);
+        assert_eq!(*lanes.health(), Health::Disabled(DisabledBy::Gone));
+        assert!(next(&mut lanes, 1_000_000).is_none());
+    }
+}
+
+#[test]
+fn an_answer_that_was_in_flight_does_not_end_a_pause() {
+    let pause = Outcome::Paused {
+        status: 503,
+        wait: Duration::from_secs(60),
+    };
+    for outcome in [
+        Outcome::Delivered,
+        Outcome::Rejected { status: 500 },
+        Outcome::Unreachable(Unreachable::Timeout),
+    ] {
+        let (mut lanes, other) = answered_while_another_is_in_flight(&pause);
+        lanes.finish(other.ticket, &outcome, 10, 0);
+        assert!(next(&mut lanes, 59_999).is_none(), "{outcome}");
+        assert!(next(&mut lanes, 60_000).is_some(), "{outcome}");
+    }
+}
+
 #[test]
 fn an_event_that_is_too_old_is_parked_and_the_lane_goes_on_once_that_is_durable() {
     let mut lanes = lanes(options(Order::Table));

@@ -1,7 +1,7 @@
 //! When a lane moves to disk, and when it returns.
 
 use super::*;
-use crate::delivery::outcome::Outcome;
+use crate::delivery::outcome::{Outcome, Unreachable};
 use crate::lane::attempt::{
     Finished, LoadedEntry, LoadedRun, ParkReason, Progress, Write, WriteEntry,
 };
@@ -158,6 +158,69 @@ fn a_lane_is_read_back_and_returns_to_memory_once_it_keeps_up_again() {
     lanes.push(large(4), 6_002);
     assert!(lanes.take_write().is_none(), "it stays in memory");
     assert_eq!(numbers(&next(&mut lanes, 6_002).unwrap()), [4]);
+}
+
+/// Runs of one lane and one event each.
+fn run(sequence: i64, number: u64) -> LoadedRun {
+    LoadedRun {
+        sequence,
+        since: 0,
+        settled: 0,
+        attempts: 0,
+        first_attempt: None,
+        entries: vec![LoadedEntry::Event(event("a", number, Keys::All))],
+    }
+}
+
+#[test]
+fn what_is_read_back_before_its_write_is_told_is_sent_once() {
+    let mut lanes = lanes(options(Order::Table));
+    lanes.push(event("a", 1, Keys::All), 0);
+    let attempt = next(&mut lanes, 0).unwrap();
+    lanes.finish(attempt.ticket, &Outcome::Rejected { status: 500 }, 0, 0);
+    lanes.move_to_disk(Why::Age, 3_000);
+    lanes.take_write().unwrap();
+    lanes.written(&[1], 3_000);
+    lanes.push(event("a", 2, Keys::All), 3_000);
+    lanes.take_write().unwrap();
+    assert!(next(&mut lanes, 3_001).is_none());
+    let load = lanes.next_load().unwrap();
+    // Both are on disk, and of the second the lanes do not know yet.
+    lanes.loaded(load.lane, vec![run(1, 1), run(2, 2)], 3_002);
+    lanes.written(&[2], 3_002);
+    let mut sent = Vec::new();
+    loop {
+        if let Some(attempt) = next(&mut lanes, 3_003) {
+            sent.extend(numbers(&attempt));
+            lanes.finish(attempt.ticket, &Outcome::Delivered, 3_003, 0);
+        } else if let Some(load) = lanes.next_load() {
+            let runs = [run(1, 1), run(2, 2)];
+            let after = runs.into_iter().filter(|run| run.sequence > load.after);
+            lanes.loaded(load.lane, after.collect(), 3_003);
+        } else {
+            break;
+        }
+    }
+    assert_eq!(sent, [1, 2]);
+    assert!(!lanes.is_spooling());
+}
+
+#[test]
+fn lanes_are_idle_while_nothing_is_in_flight_or_being_read() {
+    let mut lanes = lanes(options(Order::Table));
+    lanes.push(event("a", 1, Keys::All), 0);
+    let attempt = next(&mut lanes, 0).unwrap();
+    assert!(!lanes.is_idle());
+    let unreachable = Outcome::Unreachable(Unreachable::Connect);
+    lanes.finish(attempt.ticket, &unreachable, 0, 1);
+    lanes.move_to_disk(Why::Age, 3_000);
+    write_out(&mut lanes, 3_000);
+    assert!(next(&mut lanes, 3_001).is_none());
+    assert!(lanes.is_idle());
+    let load = lanes.next_load().unwrap();
+    assert!(!lanes.is_idle());
+    lanes.not_loaded(&load);
+    assert!(lanes.is_idle());
 }
 
 #[test]
