@@ -11,6 +11,8 @@ use crate::report::Report;
 use crate::setting::{Setting, peak_mib};
 
 const BATCH: &str = "batch: {events: 100, wait: 5ms}";
+/// One event a request, as most receivers have it.
+const SINGLE: &str = "order: key";
 /// Where nobody listens.
 const DEAD: &str = "http://127.0.0.1:1/hooks";
 
@@ -18,7 +20,7 @@ const DEAD: &str = "http://127.0.0.1:1/hooks";
 /// alone, at an offered load of half of what it reaches alone.
 pub async fn isolation(size: Size, report: &mut Report) {
     let cluster = Cluster::own().start().await;
-    let reached = capacity(&cluster, size.rows).await;
+    let reached = capacity(&cluster, size.rows / 4, SINGLE).await;
     println!("alone it takes {reached:.0} events a second of a backlog; offered is half of it");
     let (mut alone, mut beside, mut peak, mut lag) = (vec![], vec![], vec![], vec![]);
     for _ in 0..size.pairs {
@@ -46,7 +48,7 @@ pub async fn drain(size: Size, report: &mut Report) {
     let cluster = Cluster::own().start().await;
     let (mut drained, mut live, mut peak) = (vec![], vec![], vec![]);
     for _ in 0..size.pairs {
-        live.push(capacity(&cluster, size.rows).await);
+        live.push(capacity(&cluster, size.rows, BATCH).await);
         let (rate, peak_mib) = drain_once(&cluster, size.rows).await;
         drained.push(rate);
         peak.push(peak_mib);
@@ -83,13 +85,13 @@ async fn offered(
     let hanging = Counting::start(Manner::Hang).await;
     let dripping = Counting::start(Manner::Drip).await;
     let slow = Counting::start(Manner::After(Duration::from_millis(200))).await;
-    let mut endpoints = vec![("good", good.url(), BATCH)];
+    let mut endpoints = vec![("good", good.url(), SINGLE)];
     if let Company::Bad = company {
         endpoints.extend([
-            ("dead", DEAD.to_owned(), BATCH),
-            ("hanging", hanging.url(), BATCH),
-            ("dripping", dripping.url(), BATCH),
-            ("slow", slow.url(), BATCH),
+            ("dead", DEAD.to_owned(), SINGLE),
+            ("hanging", hanging.url(), SINGLE),
+            ("dripping", dripping.url(), SINGLE),
+            ("slow", slow.url(), SINGLE),
         ]);
     }
     let daemon = setting.daemon(&endpoints).await;
@@ -107,10 +109,10 @@ async fn offered(
 }
 
 /// Events a second of a backlog that waits in the WAL.
-async fn capacity(cluster: &std::sync::Arc<Cluster>, rows: u64) -> f64 {
+async fn capacity(cluster: &std::sync::Arc<Cluster>, rows: u64, options: &str) -> f64 {
     let mut setting = Setting::new(cluster).await;
     let good = Counting::start(Manner::AtOnce).await;
-    let mut daemon = setting.daemon(&[("good", good.url(), BATCH)]).await;
+    let mut daemon = setting.daemon(&[("good", good.url(), options)]).await;
     assert_eq!(daemon.stop().await, 0);
     setting.insert(rows).await;
     let began = Instant::now();
