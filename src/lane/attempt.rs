@@ -142,7 +142,7 @@ pub struct Left {
 }
 
 /// Where the head of a lane stands that has failed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeadProgress {
     Memory(LaneProgress),
     Disk(DiskProgress),
