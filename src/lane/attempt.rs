@@ -189,7 +189,7 @@ pub struct Load {
 }
 
 /// Names a lane until it was loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LaneIndex(pub(super) usize);
 
 /// A run as it was read back, without what is settled of it.

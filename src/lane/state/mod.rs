@@ -22,6 +22,7 @@
 mod lane;
 mod order;
 mod outgoing;
+mod retried;
 mod sending;
 mod spool;
 
@@ -239,7 +240,9 @@ impl Lanes {
     /// for what is on its way to disk.
     pub fn failing_at(&self, ticket: Ticket) -> Option<HeadProgress> {
         let failed = self.failed.as_ref();
-        failed.filter(|(of, _)| *of == ticket).map(|(_, at)| at.clone())
+        failed
+            .filter(|(of, _)| *of == ticket)
+            .map(|(_, at)| at.clone())
     }
 
     fn head_progress(&self, ticket: Ticket) -> Option<HeadProgress> {
