@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # All checks and tests, with whatever they need installed first (Debian, Ubuntu).
 #
-#   tests/run.sh              everything
-#   tests/run.sh ARGUMENTS    the same, the arguments go to `cargo test`
-#   tests/run.sh --long ..    then the simulator with 1,000,000 seeds (WALHOOK_SIM_SEEDS), for hours
+#   tests/run.sh                       everything
+#   tests/run.sh ARGUMENTS             the same, the arguments go to `cargo test`
+#   tests/run.sh --long ..             then the simulator with 1,000,000 seeds (WALHOOK_SIM_SEEDS), for hours
+#   tests/run.sh --fuzz [TARGET...]    each fuzz target for a minute, and nothing else
 #
 # Needs a Rust toolchain; runs as root or as an ordinary user. What is there already is
 # not installed again, so that after the first run no network is needed. Tests start
@@ -12,6 +13,7 @@
 #
 # WALHOOK_TEST_PG_BIN   directory of the PostgreSQL programs to test with (default: the newest)
 # WALHOOK_TEST_ROWS     rows of the load test (default: 200000)
+# WALHOOK_FUZZ_SECONDS  how long a fuzz target runs (default: 60)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,6 +28,47 @@ fail() {
     printf 'tests/run.sh: %s\n' "$*" >&2
     exit 1
 }
+
+# ---- fuzzing -------------------------------------------------------------------------------
+
+# Needs a nightly toolchain. What is found lies in fuzz/artifacts, and ends the run.
+fuzz() {
+    local target tools log
+    target=${CARGO_TARGET_DIR:-target}
+    mkdir -p "$target/tmp"
+    tools=$(cd "$target/tmp" && pwd)/tools
+    PATH=$tools/bin:$PATH
+    command -v cargo >/dev/null || PATH=$PATH:$HOME/.cargo/bin
+    cargo +nightly --version >/dev/null 2>&1 ||
+        fail "fuzzing needs a nightly toolchain: rustup toolchain install nightly --profile minimal"
+    command -v cargo-fuzz >/dev/null || {
+        say "cargo-fuzz"
+        cargo install --quiet --locked --root "$tools" cargo-fuzz --version 0.13.2
+    }
+    # walhook has no unsafe code: without sanitizers it runs several times as often.
+    local options=(--fuzz-dir fuzz --sanitizer none --target-dir "$target/fuzz")
+    [ $# -gt 0 ] || mapfile -t targets < <(cargo +nightly fuzz list --fuzz-dir fuzz)
+    [ $# -eq 0 ] || targets=("$@")
+    say "building the fuzz targets"
+    cargo +nightly fuzz build "${options[@]}"
+    for name in "${targets[@]}"; do
+        say "fuzzing $name for ${WALHOOK_FUZZ_SECONDS:-60} s"
+        log=$target/tmp/fuzz-$name.log
+        cargo +nightly fuzz run "${options[@]}" "$name" -- \
+            -max_total_time="${WALHOOK_FUZZ_SECONDS:-60}" -max_len=4096 -len_control=20 \
+            -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 >"$log" 2>&1 || {
+            tail -n 60 "$log" >&2
+            fail "$name found something: see $log and fuzz/artifacts/$name"
+        }
+        awk '/^stat::number_of_executed_units/ { print $2 " executions" }' "$log"
+    done
+}
+
+if [ "${1:-}" = --fuzz ]; then
+    shift
+    fuzz "$@"
+    exit
+fi
 
 # ---- what is missing -----------------------------------------------------------------------
 
@@ -82,6 +125,7 @@ fi
 
 say "cargo fmt"
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 
 say "cargo clippy"
 cargo clippy --locked --all-targets -- -D warnings

@@ -41,6 +41,15 @@ impl Control {
                 hint: Some("take it out of the config and restart, then drop it".to_owned()),
             };
         }
+        if let Request::DeadRetry { filter } = &request
+            && let Some(name) = &filter.endpoint
+            && !self.endpoints.contains_key(name.as_str())
+        {
+            return Response::Failed {
+                message: format!("endpoint \"{name}\" is not in the config of the running daemon"),
+                hint: Some("put it back and restart, then retry its dead letters".to_owned()),
+            };
+        }
         let asked = request.clone();
         let now_ms = unix_us().div_euclid(1000);
         let executed = self
@@ -60,6 +69,12 @@ impl Control {
             (Request::DeadRetry { .. }, response) => {
                 for endpoint in self.endpoints.values() {
                     let _ = endpoint.send(Command::Retry).await;
+                }
+                response
+            }
+            (Request::DeadDrop { .. }, response) => {
+                for endpoint in self.endpoints.values() {
+                    let _ = endpoint.send(Command::Dropped).await;
                 }
                 response
             }

@@ -18,6 +18,8 @@ pub fn backoff(failures: u32, max: Duration, chance: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -33,5 +35,16 @@ mod tests {
         assert_eq!(bound(7), 30_000);
         assert_eq!(backoff(u32::MAX, max, 30_000), max);
         assert_eq!(backoff(u32::MAX, max, 30_001), Duration::ZERO);
+    }
+
+    proptest! {
+        #[test]
+        fn no_wait_is_longer_than_the_bound(
+            failures in any::<u32>(), max_ms in 1_u64..100_000, chance in any::<u64>(),
+        ) {
+            let wait = backoff(failures, Duration::from_millis(max_ms), chance);
+            let doubled = 250_u64.saturating_mul(2_u64.saturating_pow(failures));
+            prop_assert!(wait <= Duration::from_millis(max_ms.min(doubled)));
+        }
     }
 }

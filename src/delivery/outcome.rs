@@ -181,6 +181,8 @@ fn wait(text: &str, now: SystemTime) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn judge(status: u16, retry_after: Option<&str>) -> Outcome {
@@ -224,6 +226,23 @@ mod tests {
         assert_eq!(wait("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0));
         for text in ["-1", "1e99", "120.6", "", "soon"] {
             assert_eq!(wait(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_retry_after_pauses_for_longer_than_an_hour(
+            status in any::<u16>(), text in prop_oneof!["\\PC{0,30}", "[0-9]{0,40}", "[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT"],
+        ) {
+            let outcome = judge(status, Some(&text));
+            let _ = outcome.to_string();
+            match outcome {
+                Outcome::Paused { wait, .. } => {
+                    prop_assert!(wait <= RETRY_AFTER_MAX && matches!(status, 429 | 503));
+                }
+                Outcome::Delivered => prop_assert!((200..300).contains(&status)),
+                _ => prop_assert!(!(200..300).contains(&status)),
+            }
         }
     }
 }

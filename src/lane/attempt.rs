@@ -142,7 +142,7 @@ pub struct Left {
 }
 
 /// Where the head of a lane stands that has failed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeadProgress {
     Memory(LaneProgress),
     Disk(DiskProgress),
@@ -189,7 +189,7 @@ pub struct Load {
 }
 
 /// Names a lane until it was loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LaneIndex(pub(super) usize);
 
 /// A run as it was read back, without what is settled of it.

@@ -35,7 +35,7 @@ use crate::change::TableName;
 use crate::delivery::client::Client;
 use crate::delivery::outcome::{Answer, Outcome, outcome};
 use crate::delivery::request::Webhook;
-use crate::event::{EndpointIndex, Event};
+use crate::event::{EndpointIndex, Event, EventId};
 use crate::lsn::Lsn;
 use crate::progress::tracker::{Advance, LanePlace, Tracker};
 use crate::store::{EndpointState, RetryingEvent, StoreCallError, StoreHandle, WaitingRun};
@@ -54,6 +54,8 @@ mod tell;
 pub enum Command {
     /// Dead letters were marked to be sent again.
     Retry,
+    /// Dead letters were dropped; some may have been on their way.
+    Dropped,
     /// Lift what disabled the endpoint. It is stored already.
     Enable,
 }
@@ -102,11 +104,13 @@ enum Done {
         runs: Result<Vec<WaitingRun>, StoreCallError>,
     },
     RetriedRead(Result<Vec<RetryingEvent>, StoreCallError>),
-    /// So many of the dead letters that were sent again are gone from the store.
+    /// Dead letters that were sent again and delivered are gone from the store.
     RetriedRemoved {
-        count: usize,
+        ids: Vec<EventId>,
         stored: Result<(), StoreCallError>,
     },
+    /// Those of the letters in the lanes that a person dropped.
+    RetriedDropped(Result<Vec<EventId>, StoreCallError>),
     Stored(Result<(), StoreCallError>),
 }
 
@@ -169,7 +173,7 @@ impl Task {
         stop: CancellationToken,
     ) -> Result<(), StoreCallError> {
         self.show_health();
-        self.retried.wanted = true;
+        self.retried.asked = true;
         self.spooling.told = self.endpoint.lanes.is_spooling();
         loop {
             self.read_retried();
@@ -232,7 +236,8 @@ impl Task {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Retry => self.retried.wanted = true,
+            Command::Retry => self.retried.asked = true,
+            Command::Dropped => self.retried.dropped = true,
             Command::Enable => {
                 info!(endpoint = %self.endpoint.name, "endpoint enabled");
                 self.endpoint.lanes.enable();
@@ -318,10 +323,11 @@ impl Task {
             Done::Written(sequences) => self.written(sequences)?,
             Done::Read { lane, runs } => self.read_back(lane, runs?),
             Done::RetriedRead(events) => self.retried_read(events?),
-            Done::RetriedRemoved { count, stored } => {
+            Done::RetriedRemoved { ids, stored } => {
                 stored?;
-                self.retried.waiting = self.retried.waiting.saturating_sub(count);
+                self.retried_done(ids);
             }
+            Done::RetriedDropped(dropped) => self.retried_dropped(&dropped?),
             Done::Stored(stored) => stored?,
         }
         Ok(())
@@ -340,7 +346,10 @@ impl Task {
             .lanes
             .finish(ticket, &outcome, now, fastrand::u64(..));
         match finished {
-            Finished::Again => self.remember_failing(ticket),
+            Finished::Again => {
+                self.retried.dropped |= std::mem::take(&mut self.retried.dropped_in_flight);
+                self.remember_failing(ticket);
+            }
             Finished::Settled(settled) => self.delivered(settled),
             Finished::Park(park) => self.park(park, Some((&outcome, answer))),
         }

@@ -55,6 +55,13 @@ impl FrameBuffer {
         }
     }
 
+    /// Bytes as they came.
+    #[cfg(fuzzing)]
+    pub fn push(&mut self, read: &[u8]) {
+        self.forget_given();
+        self.buffer.extend_from_slice(read);
+    }
+
     /// The next whole frame; `None` until more bytes have come.
     pub fn next_frame(&mut self) -> Result<Option<StreamFrame<'_>>, ReplicationError> {
         loop {

@@ -45,5 +45,7 @@ pub use options::SpoolFull;
 pub use progress::{Progress, of_key};
 pub use slot::{Checkpoint, History, Intention, JournalEntry, LanePosition, SlotState};
 pub use spool::{Entry, Marker, NewRun, RunProgress, Settled, Spool, WaitingLane, WaitingRun};
+#[cfg(fuzzing)]
+pub use spool::{decode_run, encode_run};
 pub use stored_event::StoredEvent;
 pub use tally::{Amount, Tally};

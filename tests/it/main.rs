@@ -24,6 +24,7 @@ mod shutdown;
 // What it does when others fail.
 mod bad_database;
 mod connect;
+mod dead;
 mod faults;
 mod harmless;
 mod lineage;

@@ -1,8 +1,9 @@
 //! What an answer means, and what becomes of an event that nobody takes.
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use crate::harness::metrics::EVENTS_WAITING;
+use crate::harness::metrics::{DEAD_LETTERS, EVENTS_WAITING, SPOOL_EVENTS};
 use crate::harness::{
     ALL_EVENTS, Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually, oracle,
 };
@@ -267,4 +268,160 @@ async fn an_endpoint_that_fails_now_and_then_does_not_fill_the_log() {
     let log = daemon.output();
     assert_eq!(log.matches("endpoint is failing").count(), 1, "{log}");
     assert_eq!(log.matches("endpoint has recovered").count(), 1, "{log}");
+}
+
+async fn spooled(daemon: &Daemon, events: f64) {
+    eventually("on disk", || async {
+        daemon.metrics().await.sum(SPOOL_EVENTS, &[]) == events
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_disabled_endpoint_does_not_get_waits_on_disk_over_restarts_and_crashes() {
+    let (db, receiver, mut daemon) = start("").await;
+    receiver.next(Answer::status(410));
+    db.sql("INSERT INTO orders (id) SELECT generate_series(1, 500)")
+        .await;
+    receiver.wait_for_attempts(1, SOON).await;
+    // Nothing holds the slot.
+    db.confirmed(2 * SOON).await;
+    spooled(&daemon, 500.0).await;
+    daemon.restart().await;
+    db.sql("INSERT INTO orders (id) SELECT generate_series(501, 600)")
+        .await;
+    db.confirmed(2 * SOON).await;
+    daemon.kill().await;
+    daemon.launch();
+    daemon.ready().await;
+    spooled(&daemon, 600.0).await;
+    assert_eq!(receiver.attempts().len(), 1);
+    daemon
+        .cli(&["endpoint", "enable", "r"])
+        .await
+        .expect_code(0);
+    let events = receiver.wait_for(600, SOON).await;
+    oracle::assert_no_repeats(&events);
+    oracle::assert_in_order_per_table(&events);
+    // The 410 spent no attempt.
+    let second = receiver.attempts()[1].clone();
+    assert_eq!((second.id(), second.number()), (events[0].id.as_str(), 1));
+}
+
+#[tokio::test]
+async fn the_clock_of_a_disabled_endpoint_runs_on_and_its_head_is_tried_once() {
+    let (db, receiver, daemon) = start("retry: {for: 4s, max: 100ms}").await;
+    receiver.next(Answer::status(410));
+    db.sql("INSERT INTO orders (id) SELECT generate_series(1, 200)")
+        .await;
+    receiver.wait_for_attempts(1, SOON).await;
+    spooled(&daemon, 200.0).await;
+    // All that is on disk is older than this before the endpoint is enabled.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(daemon.metrics().await.sum(DEAD_LETTERS, &[]), 0.0);
+    receiver.always(Answer::status(500));
+    daemon
+        .cli(&["endpoint", "enable", "r"])
+        .await
+        .expect_code(0);
+    eventually("all dead", || async {
+        daemon.metrics().await.sum(DEAD_LETTERS, &[]) == 200.0
+    })
+    .await;
+    assert_eq!(receiver.attempts().len(), 2);
+    // What comes now is not older.
+    receiver.always(Answer::Accept);
+    db.sql("INSERT INTO orders (id) VALUES (201)").await;
+    let events = receiver.wait_for(1, SOON).await;
+    assert_eq!(events[0].data("id"), 201);
+}
+
+#[tokio::test]
+async fn with_then_block_what_waits_on_disk_stays_there_for_ever() {
+    let (db, receiver, mut daemon) = start("retry: {for: 500ms, then: block, max: 100ms}").await;
+    receiver.always(Answer::status(500));
+    db.sql("INSERT INTO orders (id) SELECT generate_series(1, 300)")
+        .await;
+    db.confirmed(2 * SOON).await;
+    spooled(&daemon, 300.0).await;
+    let head = receiver.attempts()[0].id().to_owned();
+    daemon.restart().await;
+    let so_far = receiver.attempts().len();
+    let attempts = receiver.wait_for_attempts(so_far + 20, SOON).await;
+    assert!(attempts.iter().all(|attempt| attempt.id() == head));
+    assert_eq!(daemon.dead_events().await, [""; 0]);
+    receiver.always(Answer::Accept);
+    let events = receiver.wait_for(300, SOON).await;
+    oracle::assert_in_order_per_table(&events);
+}
+
+#[tokio::test]
+async fn the_number_of_the_attempt_goes_on_over_restarts() {
+    let (db, receiver, mut daemon) = start("retry: {max: 300ms}").await;
+    receiver.always(Answer::status(500));
+    db.sql("INSERT INTO orders (id) VALUES (1), (2)").await;
+    for _ in 0..2 {
+        let so_far = receiver.attempts().len();
+        receiver.wait_for_attempts(so_far + 3, SOON).await;
+        daemon.restart().await;
+    }
+    let so_far = receiver.attempts().len();
+    receiver.wait_for_attempts(so_far + 3, SOON).await;
+    receiver.always(Answer::Accept);
+    receiver.wait_for(2, SOON).await;
+    let attempts = receiver.attempts();
+    let first: Vec<u32> = attempts
+        .iter()
+        .filter(|attempt| attempt.id() == attempts[0].id())
+        .map(|attempt| attempt.number())
+        .collect();
+    let counted: Vec<u32> = (1..=first.len() as u32).collect();
+    assert_eq!(first, counted);
+}
+
+#[tokio::test]
+async fn a_status_of_park_statuses_parks_events_that_waited_on_disk_in_their_turn() {
+    let (db, receiver, daemon) = start("retry: {max: 100ms, park_statuses: [422]}").await;
+    receiver.refuse().await;
+    db.sql("INSERT INTO orders (id) SELECT generate_series(1, 300)")
+        .await;
+    db.confirmed(2 * SOON).await;
+    receiver.choose(|attempt| {
+        let id = attempt.events[0].data("id").as_u64();
+        id.is_some_and(|id| id.is_multiple_of(10))
+            .then(|| Answer::status(422))
+    });
+    receiver.accept_again().await;
+    let events = receiver.wait_for(270, SOON).await;
+    oracle::assert_no_repeats(&events);
+    oracle::assert_in_order_per_table(&events);
+    eventually("parked", || async {
+        daemon.dead_letters().await.len() == 30
+    })
+    .await;
+    let parked = HashSet::from_iter(daemon.dead_events().await);
+    oracle::assert_never_overtaken(&receiver.attempts(), &parked, |event| event.table.clone());
+}
+
+#[tokio::test]
+async fn between_two_attempts_is_at_most_the_backoff_and_not_always_the_same() {
+    let (db, receiver, _daemon) = start("retry: {max: 400ms}").await;
+    receiver.always(Answer::status(500));
+    db.sql("INSERT INTO orders (id) VALUES (1)").await;
+    let attempts = receiver.wait_for_attempts(25, 2 * SOON).await;
+    let waits: Vec<Duration> = attempts
+        .windows(2)
+        .map(|two| two[1].at.duration_since(two[0].at))
+        .collect();
+    // The machine may be late, but not each time.
+    let within = waits
+        .iter()
+        .filter(|wait| **wait <= Duration::from_millis(450));
+    assert!(within.count() >= 18, "{waits:?}");
+    let spread = waits
+        .iter()
+        .max()
+        .unwrap()
+        .abs_diff(*waits.iter().min().unwrap());
+    assert!(spread > Duration::from_millis(100), "{waits:?}");
 }

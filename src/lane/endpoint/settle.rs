@@ -33,14 +33,14 @@ impl Task {
         }
         if settled.retried {
             let ids: Vec<EventId> = settled.events.iter().map(|event| event.id).collect();
-            let count = ids.len();
+            let delivered = ids.clone();
             let (slot, name) = self.names();
             let store = self.endpoint.shared.store.clone();
             self.running.push(Box::pin(async move {
                 let stored = store
-                    .call(move |store| store.dead_delivered(&slot, &name, &ids).map(drop))
+                    .call(move |store| store.dead_delivered(&slot, &name, &delivered).map(drop))
                     .await;
-                Done::RetriedRemoved { count, stored }
+                Done::RetriedRemoved { ids, stored }
             }));
         } else {
             self.settle(settled.progress);
@@ -55,7 +55,7 @@ impl Task {
             counters.waiting.dec();
         }
         if settled.retried {
-            self.retried.waiting = self.retried.waiting.saturating_sub(settled.events.len());
+            self.retried_done(settled.events.iter().map(|event| event.id));
         } else {
             self.settle(settled.progress);
         }

@@ -22,6 +22,7 @@
 mod lane;
 mod order;
 mod outgoing;
+mod retried;
 mod sending;
 mod spool;
 
@@ -70,6 +71,9 @@ pub struct Lanes {
     reading: usize,
     outgoing: Outgoing,
     health: Health,
+    /// Where the head of the attempt stands that failed last: it may be out of memory by
+    /// the time that it is asked for.
+    failed: Option<(Ticket, HeadProgress)>,
 }
 
 impl Lanes {
@@ -100,6 +104,7 @@ impl Lanes {
             reading: 0,
             outgoing: Outgoing::default(),
             health,
+            failed: None,
         };
         for found in on_disk {
             lanes.restore_on_disk(found);
@@ -231,9 +236,16 @@ impl Lanes {
             .any(|lane| lane.head.is_some_and(|head| head.attempts > 0))
     }
 
-    /// The lane of an attempt that failed; nothing for dead letters sent again, and for
-    /// what is on its way to disk.
+    /// The lane of the attempt that failed last; nothing for dead letters sent again, and
+    /// for what is on its way to disk.
     pub fn failing_at(&self, ticket: Ticket) -> Option<HeadProgress> {
+        let failed = self.failed.as_ref();
+        failed
+            .filter(|(of, _)| *of == ticket)
+            .map(|(_, at)| at.clone())
+    }
+
+    fn head_progress(&self, ticket: Ticket) -> Option<HeadProgress> {
         if ticket.queue == Queue::Retried {
             return None;
         }

@@ -35,8 +35,14 @@ impl Lanes {
             LaneState::Sending | LaneState::Parking | LaneState::Ready | LaneState::Loading => {
                 return;
             }
-            // A dead letter that was sent again does not wait for the head's backoff.
-            LaneState::Waiting { .. } if self.lanes[lane].retried.is_empty() => return,
+            // A dead letter that was sent again does not wait for the head's backoff, but for
+            // that of the letter before it.
+            LaneState::Waiting { .. }
+                if self.lanes[lane].retried.is_empty()
+                    || self.lanes[lane].retried_head.is_some() =>
+            {
+                return;
+            }
             _ => {}
         }
         let next = self.next_state(lane, now);

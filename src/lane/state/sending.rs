@@ -101,6 +101,7 @@ impl Lanes {
             self.lanes[lane].expired = Some(now.saturating_sub(give_up));
             return Finished::Park(self.park(ticket, head, ParkReason::TooOld));
         }
+        self.failed = self.head_progress(ticket).map(|at| (ticket, at));
         for other in self.lanes_of_head(ticket) {
             self.lanes[other].state = LaneState::Blocked;
         }

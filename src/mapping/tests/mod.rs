@@ -5,6 +5,7 @@ mod bench;
 mod bodies;
 mod conditions;
 mod failures;
+mod harm;
 mod ids;
 mod ordering;
 mod payloads;

@@ -81,7 +81,7 @@ impl Store {
         })
     }
 
-    /// The retry of a letter failed, too. Returns whether the letter is still
+    /// The retry of a letter failed, too: its attempts add to those before. Returns whether the letter is still
     /// there: it may have been dropped meanwhile.
     pub fn dead_again(
         &mut self,
@@ -98,7 +98,7 @@ impl Store {
                 .prepare_cached(
                     "UPDATE dead SET state = 'dead', reason = ?4, parked_at_ms = ?5,
                        first_attempt_at_ms = coalesce(first_attempt_at_ms, ?6),
-                       attempts = ?7, last_status = ?8, last_error = ?9, answer = ?10
+                       attempts = attempts + ?7, last_status = ?8, last_error = ?9, answer = ?10
                      WHERE slot = ?1 AND endpoint = ?2 AND event_id = ?3",
                 )?
                 .execute(params![

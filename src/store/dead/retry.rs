@@ -75,6 +75,36 @@ impl Store {
             Ok(events)
         })
     }
+
+    /// Those of `ids` that a person dropped, or that are dead again.
+    pub fn no_longer_retrying(
+        &mut self,
+        slot: &str,
+        endpoint: &str,
+        mut ids: Vec<EventId>,
+    ) -> Result<Vec<EventId>, StoreError> {
+        self.read("read dead letters to retry", |connection| {
+            let Some(slot) = find_slot(connection, slot)? else {
+                return Ok(ids);
+            };
+            let mut select = connection.prepare_cached(
+                "SELECT 1 FROM dead
+                 WHERE slot = ?1 AND endpoint = ?2 AND event_id = ?3 AND state = 'retrying'",
+            )?;
+            let mut failed = None;
+            ids.retain(|id| match select.exists(params![slot, endpoint, id.0]) {
+                Ok(is_there) => !is_there,
+                Err(error) => {
+                    failed = Some(error);
+                    false
+                }
+            });
+            match failed {
+                Some(error) => Err(error.into()),
+                None => Ok(ids),
+            }
+        })
+    }
 }
 
 /// `None`: a value that this code would not have written.

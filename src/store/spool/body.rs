@@ -30,7 +30,7 @@ const OPERATION_SHIFT: u8 = 4;
 const SAME_TYPE: u8 = 1 << 6;
 const DEAD_LETTER: u8 = 1 << 7;
 
-pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
+pub fn encode(entries: &[Entry]) -> Vec<u8> {
     let bytes: u64 = entries.iter().map(|entry| entry.bytes() + 96).sum();
     let mut blob = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
     blob.push(VERSION);
@@ -101,7 +101,7 @@ fn put_sized(blob: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// `None`: not what `encode` makes. Bodies share the blob's memory.
-pub(super) fn decode(mut blob: Bytes, table: &Arc<TableName>) -> Option<Vec<Entry>> {
+pub fn decode(mut blob: Bytes, table: &Arc<TableName>) -> Option<Vec<Entry>> {
     if blob.try_get_u8().ok()? != VERSION {
         return None;
     }

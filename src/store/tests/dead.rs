@@ -191,6 +191,11 @@ fn a_retried_letter_goes_or_is_dead_again() {
         ..verdict(99)
     };
     let third = EventId([3; 16]);
+    let asked = vec![third, EventId([4; 16]), delivered[0]];
+    assert_eq!(
+        store.no_longer_retrying(SLOT, "billing", asked).unwrap(),
+        [delivered[0]]
+    );
     assert!(store.dead_again(SLOT, "billing", third, &again).unwrap());
     assert!(
         !store
@@ -214,7 +219,7 @@ fn a_retried_letter_goes_or_is_dead_again() {
     assert_eq!(
         states,
         [
-            (3, "dead", "park_status", 8),
+            (3, "dead", "park_status", 15),
             (4, "dead", "expired", 7),
             (5, "retrying", "expired", 7)
         ]

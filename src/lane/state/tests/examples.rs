@@ -349,3 +349,49 @@ fn an_event_whose_rule_failed_is_parked_in_its_turn_and_not_attempted() {
     lanes.parked(park.ticket, 0);
     assert_eq!(numbers(&next(&mut lanes, 0).unwrap()), [3]);
 }
+
+#[test]
+fn a_letter_that_comes_behind_one_that_failed_waits_for_its_backoff() {
+    let mut lanes = lanes(options(Order::Table));
+    lanes.push_retried(event("a", 2, Keys::All), 0);
+    let attempt = next(&mut lanes, 0).unwrap();
+    lanes.finish(attempt.ticket, &Outcome::Rejected { status: 500 }, 0, 200);
+    lanes.push_retried(event("a", 3, Keys::All), 1);
+    assert!(next(&mut lanes, 1).is_none());
+    assert_eq!(numbers(&next(&mut lanes, 200).unwrap()), [2]);
+}
+
+#[test]
+fn a_letter_that_was_dropped_no_longer_holds_up_its_lane() {
+    let mut lanes = lanes(options(Order::Table));
+    let letter = |number| event("a", number, Keys::All);
+    lanes.push(letter(10), 0);
+    for number in [2, 3, 4] {
+        lanes.push_retried(letter(number), 0);
+    }
+    let attempt = next(&mut lanes, 0).unwrap();
+    let dropped = [letter(2).id, letter(4).id];
+    // The first is in flight, so it stays for now.
+    let gone = lanes.drop_retried(&dropped, 0);
+    assert_eq!(gone.len(), 1);
+    assert_eq!(gone[0].position.lsn, Lsn(4));
+    lanes.finish(attempt.ticket, &Outcome::Rejected { status: 500 }, 0, 200);
+    assert!(next(&mut lanes, 1).is_none());
+    assert_eq!(lanes.drop_retried(&dropped, 1).len(), 1);
+    let attempt = next(&mut lanes, 1).unwrap();
+    assert_eq!((numbers(&attempt), attempt.number), (vec![3], 1));
+    lanes.finish(attempt.ticket, &Outcome::Rejected { status: 500 }, 1, 200);
+    assert_eq!(lanes.drop_retried(&[letter(3).id], 2).len(), 1);
+    assert_eq!(numbers(&next(&mut lanes, 2).unwrap()), [10]);
+}
+
+#[test]
+fn a_lane_whose_turn_had_come_for_a_letter_that_was_dropped_sends_nothing() {
+    let mut lanes = lanes(options(Order::Table));
+    let letter = event("a", 2, Keys::All);
+    lanes.push_retried(letter.clone(), 0);
+    assert_eq!(lanes.drop_retried(&[letter.id], 0).len(), 1);
+    assert!(next(&mut lanes, 0).is_none());
+    lanes.push(event("a", 10, Keys::All), 1);
+    assert_eq!(numbers(&next(&mut lanes, 1).unwrap()), [10]);
+}

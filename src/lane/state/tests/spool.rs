@@ -287,3 +287,38 @@ fn an_endpoint_that_filled_the_spool_misses_what_comes() {
     lanes.enable();
     assert_eq!(lanes.push(event("a", 3, Keys::All), 0), Pushed::Queued);
 }
+
+#[test]
+fn the_attempts_of_a_head_on_disk_are_told_though_it_leaves_memory_while_it_waits() {
+    let on_disk = OnDisk {
+        lane: crate::lane::name::LaneName::Endpoint,
+        last_sequence: 1,
+        oldest_commit_time_us: 0,
+    };
+    let mut lanes = Lanes::new(
+        options(Order::Endpoint),
+        Position::default(),
+        Vec::new(),
+        vec![on_disk],
+        Health::Open,
+    );
+    assert!(lanes.next(0).is_none());
+    let load = lanes.next_load().unwrap();
+    let run = LoadedRun {
+        sequence: 1,
+        since: 0,
+        settled: 3,
+        attempts: 4,
+        first_attempt: Some(-5_000),
+        entries: vec![LoadedEntry::Event(event("a", 1, Keys::All))],
+    };
+    lanes.loaded(load.lane, vec![run], 0);
+    let attempt = next(&mut lanes, 0).unwrap();
+    assert_eq!(attempt.number, 5);
+    lanes.finish(attempt.ticket, &Outcome::Rejected { status: 500 }, 0, 0);
+    let Some(HeadProgress::Disk(at)) = lanes.failing_at(attempt.ticket) else {
+        panic!("not told");
+    };
+    assert_eq!((at.sequence, at.settled, at.left.entries), (1, 3, 1));
+    assert_eq!((at.attempts, at.first_attempt), (5, Some(-5_000)));
+}
