@@ -32,7 +32,7 @@ use std::sync::Arc;
 use super::attempt::{HeadProgress, LaneProgress, MonotonicMs, OnDisk, Pushed, Queue, Ticket};
 use super::health::{DisabledBy, Health};
 use super::name::{LaneName, lanes_of};
-use super::options::LaneOptions;
+use super::options::{LaneOptions, Order};
 use crate::event::{Event, EventId, Position};
 use lane::{Entry, Head, Home, Lane, What};
 use outgoing::Outgoing;
@@ -269,6 +269,17 @@ impl Lanes {
             first_attempt: head.and(attempted).map(|head| head.first_attempt),
             ..lane.at(head.unwrap_or(lane.position).max(lane.position))
         }
+    }
+
+    /// Where the lanes stand that are not among `these`. What is made durable of one lane
+    /// may pass an event that stands in others too, and must not leave it behind there: it
+    /// would come again, after what has overtaken it.
+    fn others_stand_at(&self, these: impl Fn(usize) -> bool) -> impl Iterator<Item = LaneProgress> {
+        let share = matches!(self.options.order, Order::Key { .. });
+        (0..self.lanes.len())
+            .filter(move |&lane| share && !these(lane))
+            .map(|lane| self.progress(lane))
+            .filter(|progress| progress.position > self.base)
     }
 
     fn event_of<'a>(&'a self, what: &'a What) -> Option<&'a Arc<Event>> {
