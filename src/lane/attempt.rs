@@ -92,7 +92,8 @@ pub struct Park {
     pub attempts: u32,
     pub first_attempt: MonotonicMs,
     pub reason: ParkReason,
-    /// Where the lanes will stand once it is done: to be stored in the same commit.
+    /// Where the lanes will stand once it is done, and those that may share events with
+    /// them: to be stored in the same commit.
     pub positions: Vec<LaneProgress>,
     pub on_disk: Vec<DiskProgress>,
     pub retried: bool,
@@ -148,7 +149,8 @@ pub enum HeadProgress {
     Disk(DiskProgress),
 }
 
-/// Events to be written to disk in one commit, with where their lanes stand then.
+/// Events to be written to disk in one commit, with where their lanes stand then, and
+/// those that may share events with them.
 #[derive(Debug)]
 pub struct Write {
     /// Those of one lane in order.

@@ -90,6 +90,26 @@ async fn one_lane_that_fails_waits_on_disk_while_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn lanes_that_wait_for_one_another_are_read_back_into_the_least_memory() {
+    let (db, receiver, daemon) =
+        start("order: key\nkey_lanes: 3", "memory: {max_bytes: 64KiB}").await;
+    receiver.refuse().await;
+    insert(&db, 1..=6).await;
+    for moved in 1..=4 {
+        // Each stands in the lanes of two rows.
+        db.sql("UPDATE orders SET id = id + 1000").await;
+        db.sql(&format!("UPDATE orders SET status = '{moved}'"))
+            .await;
+    }
+    let events = 6 + 4 * 12;
+    spooled(&daemon, f64::from(events)).await;
+    receiver.accept_again().await;
+    let events = receiver.wait_for(events as usize, 2 * SOON).await;
+    oracle::assert_no_repeats(&events);
+    spooled(&daemon, 0.0).await;
+}
+
+#[tokio::test]
 async fn what_waits_on_disk_outlives_a_crash_and_keeps_its_ids_and_order() {
     let (db, receiver, mut daemon) = start("", "").await;
     receiver.always(Answer::status(500));

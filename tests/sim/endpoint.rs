@@ -315,7 +315,11 @@ impl Endpoint {
         });
         let progress = walhook::store::Progress {
             dead: dead.collect(),
-            positions: park.positions.iter().map(|at| self.position(at)).collect(),
+            positions: park
+                .positions
+                .iter()
+                .map(|at| self.position(at, around))
+                .collect(),
             runs: park
                 .on_disk
                 .iter()

@@ -38,13 +38,13 @@ impl Endpoint {
         }
     }
 
-    pub fn position(&self, at: &LaneProgress) -> LanePosition {
+    pub fn position(&self, at: &LaneProgress, around: &Around<'_>) -> LanePosition {
         LanePosition {
             endpoint: self.name.clone(),
             lane: at.lane.to_string(),
             position: at.position,
-            first_attempt_at_ms: None,
-            attempts: 0,
+            first_attempt_at_ms: at.first_attempt.map(|at| at + around.started_ms),
+            attempts: at.attempts,
         }
     }
 
@@ -79,7 +79,11 @@ impl Endpoint {
         };
         (
             write.runs.into_iter().map(run).collect(),
-            write.positions.iter().map(|at| self.position(at)).collect(),
+            write
+                .positions
+                .iter()
+                .map(|at| self.position(at, around))
+                .collect(),
         )
     }
 

@@ -155,8 +155,8 @@ impl Task {
                 endpoint: name.to_string(),
                 lane: progress.lane.to_string(),
                 position: progress.position,
-                first_attempt_at_ms: None,
-                attempts: 0,
+                first_attempt_at_ms: progress.first_attempt.map(|at| clock.to_unix_ms(at)),
+                attempts: progress.attempts,
             })
             .collect();
         let runs = park

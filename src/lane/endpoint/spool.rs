@@ -201,8 +201,8 @@ fn stored(endpoint: &Endpoint, write: Write) -> (Vec<NewRun>, Vec<LanePosition>)
         endpoint: endpoint.name.to_string(),
         lane: at.lane.to_string(),
         position: at.position,
-        first_attempt_at_ms: None,
-        attempts: 0,
+        first_attempt_at_ms: at.first_attempt.map(|at| clock.to_unix_ms(at)),
+        attempts: at.attempts,
     });
     (
         write.runs.into_iter().map(run).collect(),

@@ -287,6 +287,17 @@ impl Lanes {
         }
     }
 
+    /// Where the lanes stand that are not among `these`. What is made durable of one lane
+    /// may pass an event that stands in others too, and must not leave it behind there: it
+    /// would come again, after what has overtaken it.
+    fn others_stand_at(&self, these: impl Fn(usize) -> bool) -> impl Iterator<Item = LaneProgress> {
+        let share = matches!(self.options.order, Order::Key { .. });
+        (0..self.lanes.len())
+            .filter(move |&lane| share && !these(lane))
+            .map(|lane| self.progress(lane))
+            .filter(|progress| progress.position > self.base)
+    }
+
     fn event_of<'a>(&'a self, what: &'a What) -> Option<&'a Arc<Event>> {
         match what {
             What::Own(event) => Some(event),

@@ -286,6 +286,8 @@ impl Lanes {
         };
         if !retried {
             park.on_disk = self.settled_on_disk();
+            park.positions
+                .extend(self.others_stand_at(|lane| lanes.contains(&lane)));
         }
         let after = park.events.last().map(|event| event.position_after());
         for lane in lanes {

@@ -147,7 +147,7 @@ impl Lanes {
 
     /// Sends what these lanes have in memory on its way to disk, with all lanes that
     /// their events stand in too.
-    fn spill(&mut self, lanes: &[usize], now: MonotonicMs) {
+    pub(super) fn spill(&mut self, lanes: &[usize], now: MonotonicMs) {
         let mut found: BTreeMap<Position, (Arc<Event>, Vec<usize>)> = BTreeMap::new();
         let mut open: Vec<usize> = lanes.to_vec();
         while let Some(lane) = open.pop() {
@@ -223,8 +223,9 @@ impl Lanes {
             runs,
             bytes: written.map(|item| item.event.body.len() as u64).sum(),
             positions: positions
-                .into_iter()
-                .map(|(lane, position)| self.lanes[lane].at(position))
+                .iter()
+                .map(|(&lane, &position)| self.lanes[lane].at(position))
+                .chain(self.others_stand_at(|lane| positions.contains_key(&lane)))
                 .collect(),
         })
     }

@@ -173,6 +173,38 @@ fn run(sequence: i64, number: u64) -> LoadedRun {
 }
 
 #[test]
+fn what_is_made_durable_of_one_lane_is_so_of_those_that_share_its_events() {
+    let mut lanes = lanes(options(Order::Key { lanes: 2 }));
+    lanes.push(event("a", 1, Keys::Two(0, 1)), 0);
+    for (number, key) in [(2, 1), (3, 1), (4, 0)] {
+        lanes.push(event("a", number, Keys::One(key)), 0);
+    }
+    let first = next(&mut lanes, 0).unwrap();
+    lanes.finish(first.ticket, &Outcome::Delivered, 0, 0);
+    let others = all(&mut lanes, 0);
+    let (rejected, refused) = (
+        Outcome::Rejected { status: 500 },
+        Outcome::Refused { status: 422 },
+    );
+    // The other lane stands behind it, at its head that has failed.
+    lanes.finish(others[0].ticket, &rejected, 0, 0);
+    let stands = |positions: &[crate::lane::attempt::LaneProgress]| {
+        let other = positions.iter().find(|at| &*at.lane == "key 0 of 2");
+        other.map(|at| (at.position.lsn.0, at.attempts))
+    };
+    let Finished::Park(park) = lanes.finish(others[1].ticket, &refused, 0, 0) else {
+        panic!("not parked");
+    };
+    assert_eq!(numbers(&others[1]), [2]);
+    assert_eq!(stands(&park.positions), Some((4, 1)));
+    lanes.parked(park.ticket, 0);
+    lanes.spill(&[1], 0);
+    let write = lanes.take_write().unwrap();
+    assert_eq!(written(&write), [("key 1 of 2".to_owned(), vec![3])]);
+    assert_eq!(stands(&write.positions), Some((4, 1)));
+}
+
+#[test]
 fn what_is_read_back_before_its_write_is_told_is_sent_once() {
     let mut lanes = lanes(options(Order::Table));
     lanes.push(event("a", 1, Keys::All), 0);
