@@ -121,8 +121,17 @@ fn misses(report: &Report) -> bool {
 /// What a look at everything came to.
 struct Looked {
     troubles: Vec<Trouble>,
-    /// The publications could not be changed: it is tried again.
+    /// The publications could not be changed, or somebody was faster: it is tried again.
     again: bool,
+}
+
+impl Looked {
+    fn again() -> Self {
+        Looked {
+            troubles: Vec::new(),
+            again: true,
+        }
+    }
 }
 
 impl Watch<'_> {
@@ -141,7 +150,10 @@ impl Watch<'_> {
             });
             if !is_known {
                 let looked = self.look().await?;
-                found = looked.troubles;
+                // What could not be looked at is as it was.
+                if !looked.again || !looked.troubles.is_empty() {
+                    found = looked.troubles;
+                }
                 catalog = (!looked.again).then(|| (observed.catalog.clone(), Instant::now()));
             }
             self.oldest(&observed).await?;
@@ -218,15 +230,19 @@ impl Watch<'_> {
         let report = preflight::inspect(self.client, &names, &wanted).await?;
         let bound = self.watched.bound.oids();
         let now = watch::names(self.client, &bound).await?;
+        let found = tables(&report);
+        if !self.watched.bound.agree(&found, &now) {
+            return Ok(Looked::again());
+        }
         let plan = report.joining();
         let is_lost = |table: &TableName| self.watched.bound.has(table);
         let lost = !plan.narrowed.is_empty() || plan.added.iter().any(is_lost);
-        let (changed, renamed) = self.watched.bound.look(&tables(&report), &now);
+        let (changed, renamed) = self.watched.bound.look(&found, &now);
         for change in changed {
             warn!("{change}");
         }
         let mut looked = self.join(&report, lost).await?;
-        let all = if looked.again || !renamed.is_empty() || misses(&report) {
+        let all = if (lost && looked.again) || !renamed.is_empty() || misses(&report) {
             Published::NotAll
         } else if lost {
             Published::Again
@@ -286,6 +302,8 @@ impl Watch<'_> {
                     text,
                 });
             }
+            // It was renamed or dropped just now.
+            Err(PublicationError::Gone { .. }) => looked.again = true,
             Err(error) => return Err(error.into()),
         }
         Ok(looked)

@@ -29,6 +29,12 @@ pub enum PublicationError {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// Nothing was changed; a table or publication is called otherwise since it was read.
+    #[error("change publications: something that they name was renamed or dropped just now")]
+    Gone {
+        #[source]
+        source: tokio_postgres::Error,
+    },
     #[error("change publications")]
     Failed {
         #[source]
@@ -84,6 +90,10 @@ async fn run(client: &Client, statements: &[String]) -> Result<(), PublicationEr
             PublicationError::NotAllowed { sql, source }
         } else if code == Some(&SqlState::LOCK_NOT_AVAILABLE) {
             PublicationError::Locked { source }
+        } else if code == Some(&SqlState::UNDEFINED_TABLE)
+            || code == Some(&SqlState::UNDEFINED_OBJECT)
+        {
+            PublicationError::Gone { source }
         } else {
             PublicationError::Failed { source }
         }
