@@ -70,7 +70,7 @@ fn from_row(row: &Row) -> Result<(Lsn, Option<u64>, String), tokio_postgres::Err
 }
 
 /// What tables are called now, and which schemas there are.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     /// By OID; one that is missing was dropped.
     pub tables: BTreeMap<u32, TableName>,

@@ -39,15 +39,6 @@ impl Bound {
         self.tables.values().any(|bound| bound == table)
     }
 
-    /// Whether both were read of the same moment, as far as the bound tables go.
-    pub fn agree(&self, found: &BTreeMap<u32, TableName>, names: &Names) -> bool {
-        let mut bound = self.tables.keys();
-        bound.all(|oid| {
-            let found = found.get(oid);
-            found.is_none() || found == names.tables.get(oid)
-        })
-    }
-
     /// `found` are the tables that rules speak of now, `names` what the bound ones are
     /// called. Those that were renamed out of all rules stay bound, and are told as long
     /// as they are.
@@ -181,15 +172,6 @@ mod tests {
             told(&[(3, "app.a"), b], &[(1, "app.c"), b]),
             ["table app.a is called app.c now, and another table has its name"]
         );
-    }
-
-    #[test]
-    fn a_table_that_was_renamed_between_two_queries_is_looked_at_again() {
-        let names = |of| names(of, &["app"]);
-        let found = tables(&[(1, "app.a")]);
-        assert!(bound().agree(&found, &names(&[(1, "app.a"), (2, "app.c")])));
-        assert!(!bound().agree(&found, &names(&[(1, "app.c")])));
-        assert!(!bound().agree(&found, &names(&[])));
     }
 
     #[test]

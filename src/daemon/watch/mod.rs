@@ -227,17 +227,18 @@ impl Watch<'_> {
     /// Looks at everything, and mends what may be mended.
     async fn look(&mut self) -> Result<Looked, SessionError> {
         let (names, wanted) = (publication_names(self.config), wanted(self.config));
-        let report = preflight::inspect(self.client, &names, &wanted).await?;
         let bound = self.watched.bound.oids();
+        let before = watch::names(self.client, &bound).await?;
+        let report = preflight::inspect(self.client, &names, &wanted).await?;
         let now = watch::names(self.client, &bound).await?;
-        let found = tables(&report);
-        if !self.watched.bound.agree(&found, &now) {
+        if now != before {
+            // Some of it was read before somebody renamed or dropped a table, some after.
             return Ok(Looked::again());
         }
         let plan = report.joining();
         let is_lost = |table: &TableName| self.watched.bound.has(table);
         let lost = !plan.narrowed.is_empty() || plan.added.iter().any(is_lost);
-        let (changed, renamed) = self.watched.bound.look(&found, &now);
+        let (changed, renamed) = self.watched.bound.look(&tables(&report), &now);
         for change in changed {
             warn!("{change}");
         }
