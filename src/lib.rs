@@ -20,6 +20,9 @@ pub mod event;
 pub mod lsn;
 pub mod secret;
 
+// For tests: empty in a release.
+pub mod failpoint;
+
 // Pure rooms.
 pub mod mapping;
 pub mod pgoutput;

@@ -15,12 +15,13 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::failpoint;
 use crate::lane::clock::unix_us;
 use crate::lsn::Lsn;
 use crate::progress::tracker::{Tracker, Unsaved};
 use crate::store::{
     Checkpoint, Gap, GapReason, JournalEntry, LanePosition, Progress, RunProgress, Settled,
-    StoreCallError, StoreHandle, of_key,
+    StoreCallError, StoreHandle, StoreStopped, of_key,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::view::View;
@@ -84,9 +85,11 @@ impl Checkpointer {
         }
         let checkpoint = unsaved.checkpoint;
         let progress = self.progress(unsaved, lineage);
+        failpoint::before("checkpoint").map_err(|_| StoreStopped)?;
         self.store
             .call(move |store| store.commit(&progress))
             .await?;
+        failpoint::after("checkpoint").map_err(|_| StoreStopped)?;
         self.metrics.checkpoints.inc();
         if let Some(lsn) = checkpoint {
             debug!(%lsn, "checkpoint");

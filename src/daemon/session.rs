@@ -41,8 +41,9 @@ use crate::postgres::status::StatusInputs;
 use crate::postgres::stream::{StreamFrame, StreamReader};
 use crate::telemetry::view::View;
 
-/// Without a byte for so long, though replies were asked for, the peer is gone.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Without a byte for so long, though replies were asked for, the peer is gone. A shorter
+/// `wal_sender_timeout` is the limit on this side, too.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// A session's connections, before it streams.
 struct Connected {
@@ -172,6 +173,7 @@ async fn stream(
     };
     let status_stop = CancellationToken::new();
     let every = status_interval(&control.client).await?;
+    let silence_max = every.map_or(SILENCE_MAX, |every| SILENCE_MAX.min(every * 3));
     let mut status = StatusTask(tokio::spawn(writer.run(inputs, every, status_stop.clone())));
 
     source.reading.reconnected(sent_from.max(opened.start));
@@ -180,6 +182,7 @@ async fn stream(
         reading: &mut source.reading,
         stuck: &mut source.stuck,
         client: &control.client,
+        silence_max,
         budget: &source.shared.budget,
         received: &received,
         reply_now: &reply_now,
@@ -200,7 +203,12 @@ async fn stream(
         reason = canary.ended() => return Err(SessionError::Transient(reason)),
         ended = &mut status.0 => return Err(match ended {
             Ok(Err(error)) => SessionError::Replication(error),
-            Ok(Ok(())) | Err(_) => SessionError::Transient("status updates ended".to_owned()),
+            Ok(Ok(())) => SessionError::Transient("status updates ended".to_owned()),
+            Err(error) => match error.try_into_panic() {
+                // As any task's: the daemon ends.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => SessionError::Transient("status updates ended".to_owned()),
+            },
         }),
         ended = reading.run(&mut reader) => {
             if let Err(SessionError::Decoding(_)) = &ended {
@@ -244,6 +252,20 @@ impl Drop for StatusTask {
     }
 }
 
+/// The control connection may be dead while the stream is not.
+pub(super) async fn within<T>(
+    silence_max: Duration,
+    asking: impl Future<Output = Result<T, SessionError>>,
+) -> Result<T, SessionError> {
+    match tokio::time::timeout(silence_max, asking).await {
+        Ok(answer) => answer,
+        Err(_) => Err(SessionError::Transient(format!(
+            "no answer on the control connection for {} s",
+            silence_max.as_secs()
+        ))),
+    }
+}
+
 /// A third of `wal_sender_timeout`, when it is set.
 async fn status_interval(client: &Client) -> Result<Option<Duration>, SessionError> {
     let timeout_ms = catalog::wal_sender_timeout_ms(client).await?;
@@ -257,6 +279,7 @@ struct Loop<'a> {
     reading: &'a mut Reading,
     stuck: &'a mut Option<Stuck>,
     client: &'a Client,
+    silence_max: Duration,
     budget: &'a MemoryBudget,
     received: &'a AtomicU64,
     reply_now: &'a Notify,
@@ -290,7 +313,9 @@ impl Loop<'_> {
                 }
                 match then {
                     Then::Go => {}
-                    Then::Describe(announced) => self.describe(announced).await?,
+                    Then::Describe(announced) => {
+                        within(self.silence_max, self.describe(announced)).await?;
+                    }
                     Then::Ended => {
                         return Err(SessionError::Transient(
                             "the server ended the stream: it is shutting down".to_owned(),
@@ -303,14 +328,13 @@ impl Loop<'_> {
             }
             // All that the socket had is mapped: hand it over at once.
             self.reading.flush()?;
-            let silent_until = Instant::now() + SILENCE_MAX;
+            let silent_until = Instant::now() + self.silence_max;
             match tokio::time::timeout_at(silent_until, reader.fill()).await {
                 Ok(filled) => filled?,
                 Err(_) => {
-                    return Err(SessionError::Transient(format!(
-                        "nothing came from the server for {} s",
-                        SILENCE_MAX.as_secs()
-                    )));
+                    let seconds = self.silence_max.as_secs();
+                    let reason = format!("nothing came from the server for {seconds} s");
+                    return Err(SessionError::Transient(reason));
                 }
             }
         }

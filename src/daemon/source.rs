@@ -30,7 +30,8 @@ use crate::telemetry::systemd;
 use crate::telemetry::view::StreamState;
 
 const BACKOFF_MAX: Duration = Duration::from_secs(15);
-/// A session that streamed so long starts the backoff anew.
+/// A session that streamed so long starts the backoff anew, as does one that read a
+/// transaction which was new.
 const STEADY: Duration = Duration::from_secs(30);
 /// The same failure is told again after so long.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
@@ -112,9 +113,10 @@ impl Source {
         let mut failures = 0;
         loop {
             let began = Instant::now();
+            let known = self.last_known();
             let ended = session::run(&mut self, &stop).await?;
             self.shared.metrics.streaming.set(0);
-            if began.elapsed() >= STEADY {
+            if began.elapsed() >= STEADY || self.last_known() > known {
                 failures = 0;
             }
             let wait = match ended {
@@ -132,6 +134,12 @@ impl Source {
                 () = tokio::time::sleep(wait) => {}
             }
         }
+    }
+
+    /// The last transaction that was begun to be read.
+    fn last_known(&self) -> Option<Lsn> {
+        let known = self.reading.history().known();
+        known.last().map(|transaction| transaction.commit_lsn)
     }
 
     fn tell_failure(&mut self, reason: String) {

@@ -17,6 +17,7 @@ use super::outcome::{Answer, CertificateFault, Unreachable};
 use super::request::Webhook;
 use super::signature;
 use super::target::Target;
+use crate::failpoint;
 
 /// An answer's body is read so far, then its connection is closed.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
@@ -105,6 +106,9 @@ impl Client {
         attempt: u32,
         deadline: tokio::time::Instant,
     ) -> Answer {
+        if failpoint::before("send").is_err() {
+            return Answer::None(Unreachable::Connect);
+        }
         match tokio::time::timeout_at(deadline, self.exchange(webhook, timestamp, attempt)).await {
             Err(_) => Answer::None(Unreachable::Timeout),
             Ok(Err(error)) => Answer::None(unreachable(&error)),

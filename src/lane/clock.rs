@@ -56,3 +56,28 @@ pub fn since_commit(commit_time_us: i64) -> Duration {
     let ago = unix_us() - commit_time_us.saturating_add(POSTGRES_EPOCH_UNIX_US);
     Duration::from_micros(u64::try_from(ago).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_in_the_file_is_never_later_than_now() {
+        let clock = Clock::start();
+        let now_ms = unix_us() / 1000;
+        // Written by a clock that was ten minutes ahead, or years.
+        for ahead in [1_000, 600_000, i64::from(u32::MAX) * 1000] {
+            let read = clock.from_unix_ms(now_ms + ahead);
+            assert!((0..1_000).contains(&(clock.now() - read)), "{read}");
+        }
+        let before = clock.from_unix_ms(now_ms - 60_000);
+        assert!((before - (clock.now() - 60_000)).abs() < 1_000, "{before}");
+    }
+
+    #[test]
+    fn a_commit_in_the_future_was_just_now() {
+        let ahead = unix_us() - POSTGRES_EPOCH_UNIX_US + 600_000_000;
+        assert_eq!(since_commit(ahead), Duration::ZERO);
+        assert_eq!(since_commit(i64::MAX), Duration::ZERO);
+    }
+}

@@ -33,9 +33,10 @@ use super::spool_room::SpoolRoom;
 use super::state::{Lanes, Why, count_run};
 use crate::change::TableName;
 use crate::delivery::client::Client;
-use crate::delivery::outcome::{Answer, Outcome, outcome};
+use crate::delivery::outcome::{Answer, Outcome, Unreachable, outcome};
 use crate::delivery::request::Webhook;
 use crate::event::{EndpointIndex, Event, EventId};
+use crate::failpoint;
 use crate::lsn::Lsn;
 use crate::progress::tracker::{Advance, LanePlace, Tracker};
 use crate::store::{EndpointState, RetryingEvent, StoreCallError, StoreHandle, WaitingRun};
@@ -305,7 +306,10 @@ impl Task {
                 let webhook = webhook(&events, batched);
                 drop(events);
                 let timestamp = unix_us().div_euclid(1_000_000);
-                let answer = client.post(&webhook, timestamp, number).await;
+                let mut answer = client.post(&webhook, timestamp, number).await;
+                if failpoint::after("answer").is_err() {
+                    answer = Answer::None(Unreachable::Closed);
+                }
                 Done::Attempt { ticket, answer }
             }));
         }

@@ -3,6 +3,8 @@
 //!
 //! <https://www.postgresql.org/docs/current/protocol-replication.html>
 
+use std::io;
+
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::Message;
@@ -13,6 +15,7 @@ use super::failure::{PgError, ReplicationError};
 use super::messages::Messages;
 use super::status::StatusWriter;
 use super::stream::{self, StreamReader};
+use crate::failpoint;
 use crate::lsn::Lsn;
 
 /// Logged in with `replication=database`, not streaming yet.
@@ -108,7 +111,9 @@ impl ReplicationConnection {
         let slot = quote::identifier(slot);
         // This spelling is understood from 10 on.
         let command = format!("CREATE_REPLICATION_SLOT {slot} LOGICAL pgoutput NOEXPORT_SNAPSHOT");
+        failpoint::before("slot creation").map_err(io::Error::other)?;
         let rows = self.query(&command).await?;
+        failpoint::after("slot creation").map_err(io::Error::other)?;
         rows.first()
             .and_then(|row| row.get(1)?.as_deref()?.parse().ok())
             .ok_or_else(|| malformed("CREATE_REPLICATION_SLOT"))
@@ -143,8 +148,8 @@ fn plain_literal(text: &str) -> String {
 }
 
 fn malformed(command: &str) -> ReplicationError {
-    ReplicationError::Io(std::io::Error::new(
-        std::io::ErrorKind::InvalidData,
+    ReplicationError::Io(io::Error::new(
+        io::ErrorKind::InvalidData,
         format!("the answer to {command} has another form than PostgreSQL's"),
     ))
 }

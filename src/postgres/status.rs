@@ -18,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::ReplicationError;
 use super::socket::Transport;
+use crate::failpoint::{self, Failed};
 use crate::lsn::Lsn;
 use crate::pgoutput::{Reply, status_update};
 
-/// Without anything new to say an update goes out after so long; it then asks for a
+/// Without anything new to say an update goes out after so long. As often one asks for a
 /// reply, so that a peer that is gone is noticed. `wal_sender_timeout` is 60 s.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// What is new is told at most so often.
@@ -37,6 +38,8 @@ const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 pub struct StatusWriter {
     socket: WriteHalf<Transport>,
     confirmed: Lsn,
+    /// When the last update that asks for a reply went out.
+    asked: Instant,
 }
 
 /// What the writer shares with who reads the stream.
@@ -57,6 +60,7 @@ impl StatusWriter {
         StatusWriter {
             socket,
             confirmed: Lsn::ZERO,
+            asked: Instant::now(),
         }
     }
 
@@ -71,15 +75,20 @@ impl StatusWriter {
         let silence_max = every.map_or(SILENCE_MAX, |every| every.min(SILENCE_MAX));
         let mut durable_open = true;
         loop {
-            let reply = tokio::select! {
+            tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = inputs.reply_now.notified() => Reply::NotNeeded,
+                () = inputs.reply_now.notified() => {}
                 changed = inputs.durable.changed(), if durable_open => {
                     durable_open = changed.is_ok();
-                    Reply::NotNeeded
                 }
-                () = tokio::time::sleep(silence_max) => Reply::Now,
+                () = tokio::time::sleep(silence_max) => {}
+            }
+            let reply = if self.asked.elapsed() >= silence_max {
+                self.asked = Instant::now();
+                Reply::Now
+            } else {
+                Reply::NotNeeded
             };
             self.send(&inputs, reply).await?;
             tokio::select! {
@@ -101,7 +110,9 @@ impl StatusWriter {
         let content = status_update(received, self.confirmed, self.confirmed, clock_us(), reply);
         let mut message = BytesMut::new();
         frontend::CopyData::new(&content[..])?.write(&mut message);
+        failpoint::before("status update").map_err(broken)?;
         self.write(&message).await?;
+        failpoint::after("status update").map_err(broken)?;
         inputs.confirmed.send_replace(self.confirmed);
         Ok(())
     }
@@ -116,6 +127,10 @@ impl StatusWriter {
             Err(_) => Err(ReplicationError::Io(io::ErrorKind::TimedOut.into())),
         }
     }
+}
+
+fn broken(failed: Failed) -> ReplicationError {
+    ReplicationError::Io(io::Error::other(failed))
 }
 
 /// Microseconds since 2000-01-01 UTC.

@@ -244,6 +244,64 @@ mod tests {
         assert_eq!(read_in(&single).unwrap(), seen);
     }
 
+    /// The recorded stream as frames, with keepalives between.
+    fn recorded() -> Vec<u8> {
+        let digit = |byte: u8| (byte as char).to_digit(16).unwrap() as u8;
+        let lines = include_str!("../pgoutput/testdata/stream.hex").lines();
+        let mut bytes = Vec::new();
+        for (number, line) in lines.filter(|line| !line.is_empty()).enumerate() {
+            let message: Vec<u8> = line
+                .as_bytes()
+                .chunks(2)
+                .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
+                .collect();
+            bytes.extend(data(&message));
+            if number % 5 == 0 {
+                bytes.extend(keepalive(number as u64));
+            }
+        }
+        bytes
+    }
+
+    /// The messages that a reader of the frames takes.
+    fn steps_in(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut frames = FrameBuffer::new(BytesMut::new());
+        let mut reader = pgoutput::Reader::new();
+        let mut seen = Vec::new();
+        for chunk in chunks {
+            frames.forget_given();
+            frames.buffer.extend_from_slice(chunk);
+            while let Some(frame) = frames.next_frame().unwrap() {
+                let StreamFrame::Copy(pgoutput::Frame::Data { payload, .. }) = frame else {
+                    continue;
+                };
+                let step = reader.step(pgoutput::decode(payload).unwrap()).unwrap();
+                seen.push(payload.to_vec());
+                if let pgoutput::Step::Relation(header) = step {
+                    let relation = header.into_relation(vec![0]);
+                    reader.bind(relation);
+                }
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn a_recorded_stream_reads_the_same_wherever_it_is_cut() {
+        let bytes = recorded();
+        let whole = steps_in(&[&bytes]);
+        assert!(whole.len() > 40, "{}", whole.len());
+        for cut in 0..bytes.len() {
+            let (before, after) = bytes.split_at(cut);
+            // Cut off for good: a beginning of it, and no part of a frame.
+            let begun = steps_in(&[before]);
+            assert!(whole.starts_with(&begun), "cut off at {cut}");
+            assert!(steps_in(&[before, after]) == whole, "cut at {cut}");
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert!(steps_in(&single) == whole);
+    }
+
     #[test]
     fn a_frame_that_is_not_whole_is_not_given_out() {
         let bytes = data(b"one");

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::error::{Fault, StoreError, of_commit};
+use super::error::{Fault, StoreError, disk_failed, of_commit};
 use super::lock::StateLock;
 use super::open;
+use crate::failpoint;
 
 /// The state file: the one writer, synchronous, for a thread of its own.
 ///
@@ -77,8 +78,18 @@ impl Store {
             Ok(transaction) => match work(&transaction) {
                 // Dropped, it rolls back.
                 Err(fault) => Err(fault),
-                Ok(value) => Ok((value, transaction.commit())),
+                Ok(value) => match failpoint::before(action) {
+                    Ok(()) => Ok((value, transaction.commit())),
+                    Err(failed) => Err(failed.into()),
+                },
             },
+        };
+        let worked = match worked {
+            Ok((value, Ok(()))) => match failpoint::after(action) {
+                Ok(()) => Ok((value, Ok(()))),
+                Err(_) => Ok((value, Err(disk_failed()))),
+            },
+            other => other,
         };
         match worked {
             Ok((value, Ok(()))) => Ok(value),

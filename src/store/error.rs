@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
+use crate::failpoint::Failed;
 use crate::lsn::Lsn;
 
 /// Of the state file, its lock and its directory.
@@ -184,6 +185,18 @@ impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         Fault::Sqlite(error)
     }
+}
+
+impl From<Failed> for Fault {
+    fn from(_: Failed) -> Self {
+        Fault::Sqlite(disk_failed())
+    }
+}
+
+/// As SQLite says it when a write or an fsync fails.
+pub(super) fn disk_failed() -> rusqlite::Error {
+    let code = rusqlite::ffi::SQLITE_IOERR_FSYNC;
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
 }
 
 impl Fault {

@@ -54,7 +54,12 @@ impl Progress {
 
 impl Store {
     pub fn commit(&mut self, progress: &Progress) -> Result<(), StoreError> {
-        self.write("write progress", |connection| apply(connection, progress))
+        let action = if progress.dead.is_empty() {
+            "write progress"
+        } else {
+            "park dead letters"
+        };
+        self.write(action, |connection| apply(connection, progress))
     }
 
     /// [`commit`](Store::commit) of dead letters and the positions that pass them.

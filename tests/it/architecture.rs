@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const WORDS: &[&str] = &["lsn", "change", "event", "secret"];
+const WORDS: &[&str] = &["lsn", "change", "event", "secret", "failpoint"];
 
 /// What a room may import, beside the words and itself.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -14,6 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("change", &[]),
     ("event", &[]),
     ("secret", &[]),
+    ("failpoint", &[]),
     ("pgoutput", &[]),
     ("mapping", &["pgoutput"]),
     ("progress", &[]),

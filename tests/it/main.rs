@@ -22,13 +22,18 @@ mod pipeline;
 mod shutdown;
 
 // What it does when others fail.
+mod answers;
 mod bad_database;
 mod connect;
 mod dead;
+mod failpoints;
 mod faults;
 mod harmless;
+mod kill;
 mod lineage;
+mod network;
 mod poison;
+mod restarts;
 mod retry;
 mod spool;
 mod slot_lost;

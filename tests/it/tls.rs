@@ -1,5 +1,8 @@
 //! HTTPS: only a certificate that verifies gets anything.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
 use crate::harness::daemon::Builder;
 use crate::harness::tls::{TlsFront, fixture};
 use crate::harness::{ALL_EVENTS, Cluster, Daemon, Database, ORDERS, Receiver, SOON};
@@ -69,4 +72,39 @@ async fn a_handshake_that_stalls_harms_only_its_own_endpoint() {
     beside.wait_for(100, SOON).await;
     assert_eq!(receiver.attempts().len(), 0);
     assert!(receiver.connections() > 0);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_asks_for_a_certificate_gets_nothing_and_harms_nobody() {
+    let (receiver, beside) = (Receiver::start().await, Receiver::start().await);
+    let front = TlsFront::for_known_clients(&receiver).await;
+    let (db, daemon) = orders(&front.url(), &receiver, &beside).await;
+    let ca = fixture("ca.pem");
+    let daemon = daemon.env("SSL_CERT_FILE", ca.to_str().unwrap());
+    let daemon = daemon.start().await;
+    db.sql("INSERT INTO orders VALUES (1)").await;
+    daemon.lines().line_with("endpoint is failing", SOON).await;
+    beside.wait_for(1, SOON).await;
+    assert_eq!(receiver.attempts().len(), 0);
+}
+
+/// It says what a server of TLS 1.0 or 1.1 says to us: an alert, protocol_version.
+#[tokio::test]
+async fn an_endpoint_that_knows_old_versions_of_tls_alone_gets_nothing_and_harms_nobody() {
+    let (receiver, beside) = (Receiver::start().await, Receiver::start().await);
+    let old = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/hooks", old.local_addr().unwrap());
+    let (db, daemon) = orders(&url, &receiver, &beside).await;
+    let daemon = daemon.start().await;
+    db.sql("INSERT INTO orders VALUES (1)").await;
+    let (mut stream, _) = old.accept().await.unwrap();
+    let mut hello = [0; 16];
+    stream.read_exact(&mut hello).await.unwrap();
+    stream
+        .write_all(b"\x15\x03\x01\x00\x02\x02\x46")
+        .await
+        .unwrap();
+    daemon.lines().line_with("endpoint is failing", SOON).await;
+    beside.wait_for(1, SOON).await;
+    assert_ne!(hello[0], b'P', "no request in clear text");
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{info, warn};
 
+use super::session::{SILENCE_MAX, within};
 use super::session_error::SessionError;
 use super::slot::{publication_names, wanted};
 use crate::change::TableName;
@@ -144,7 +145,8 @@ impl Watch<'_> {
         let mut found: Vec<Trouble> = Vec::new();
         loop {
             tick.tick().await;
-            let observed = watch::observe(self.client, &slot).await?;
+            let observing = async { Ok(watch::observe(self.client, &slot).await?) };
+            let observed = within(SILENCE_MAX, observing).await?;
             let is_known = catalog.as_ref().is_some_and(|(known, looked_at)| {
                 *known == observed.catalog && looked_at.elapsed() < LOOK_EVERY
             });

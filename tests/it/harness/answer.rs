@@ -38,6 +38,10 @@ pub enum Answer {
     HugeHead(usize),
     /// These bytes in place of HTTP, then the end.
     Garbage(&'static [u8]),
+    /// These bytes, which begin as a 2xx does, then the end.
+    Taken(Vec<u8>),
+    /// These bytes, which are another answer or none, then the end.
+    Refused(Vec<u8>),
     /// 200, keeps the connection, and closes it while it is idle.
     AcceptThenClose,
     /// 200 with a `content-length` of more than comes.
@@ -49,6 +53,11 @@ pub enum Answer {
 pub enum Connection {
     Open,
     Closed,
+}
+
+/// An answer in its own bytes, of a receiver that takes the event.
+pub fn raw(bytes: &[u8]) -> Answer {
+    Answer::Taken(bytes.to_vec())
 }
 
 impl Answer {
@@ -64,9 +73,11 @@ impl Answer {
     pub fn accepts(&self) -> bool {
         match self {
             // The status line alone decides, whatever becomes of the body.
-            Answer::Accept | Answer::AcceptThenClose | Answer::DripBody(_) | Answer::ShortBody => {
-                true
-            }
+            Answer::Accept
+            | Answer::AcceptThenClose
+            | Answer::DripBody(_)
+            | Answer::ShortBody
+            | Answer::Taken(_) => true,
             Answer::Status(status, ..) | Answer::Endless(status) => (200..300).contains(status),
             Answer::After(_, answer) | Answer::Held(_, answer) => answer.accepts(),
             Answer::WorkThenClose
@@ -76,7 +87,8 @@ impl Answer {
             | Answer::DripHead(_)
             | Answer::EndlessInterim
             | Answer::HugeHead(_)
-            | Answer::Garbage(_) => false,
+            | Answer::Garbage(_)
+            | Answer::Refused(_) => false,
         }
     }
 
@@ -151,6 +163,11 @@ impl Answer {
             }
             Answer::Garbage(bytes) => {
                 stream.write_all(bytes).await?;
+                stream.shutdown().await?;
+                return Ok(Connection::Closed);
+            }
+            Answer::Taken(bytes) | Answer::Refused(bytes) => {
+                stream.write_all(&bytes).await?;
                 stream.shutdown().await?;
                 return Ok(Connection::Closed);
             }

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::Location;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -325,6 +325,21 @@ impl Daemon {
         }
     }
 
+    /// What `src/failpoint.rs` is to do from the next start on; the empty text: nothing.
+    pub fn set_failpoint(&mut self, failpoint: &str) {
+        self.env.retain(|(name, _)| name != "WALHOOK_FAILPOINT");
+        self.env
+            .push(("WALHOOK_FAILPOINT".to_owned(), failpoint.to_owned()));
+    }
+
+    /// Waits until it ends by itself, in whatever way.
+    pub async fn end(&mut self) -> ExitStatus {
+        let exited = self.running().exited(SOON).await;
+        let status = exited.unwrap_or_else(|| panic!("the daemon runs on\n{}", self.output()));
+        self.forget_process();
+        status
+    }
+
     // ---- its files -------------------------------------------------------------------------
 
     pub fn config(&self) -> String {
@@ -359,6 +374,29 @@ impl Daemon {
         let mut statement = file.prepare(sql).expect("the gaps");
         let reasons = statement.query_map([], |row| row.get(0)).expect("the gaps");
         reasons.map(|reason| reason.expect("a reason")).collect()
+    }
+
+    /// The checkpoint as a crash now would leave it; `None` before the first.
+    pub fn durable(&self) -> Option<u64> {
+        // Of a copy: opening the file itself would change what the next start finds.
+        let copy = tempfile::tempdir().expect("a temporary directory");
+        let name = self.state.file_name().expect("a file name");
+        for suffix in ["", "-wal"] {
+            let with_suffix = |path: &Path| {
+                let mut path = path.to_owned().into_os_string();
+                path.push(suffix);
+                PathBuf::from(path)
+            };
+            // Before its first start there is none.
+            std::fs::copy(
+                with_suffix(&self.state),
+                with_suffix(&copy.path().join(name)),
+            )
+            .ok();
+        }
+        let file = rusqlite::Connection::open(copy.path().join(name)).expect("the state file");
+        let lsn = file.query_row("SELECT max(checkpoint_lsn) FROM slot", [], |row| row.get(0));
+        lsn.unwrap_or(None).map(i64::cast_unsigned)
     }
 
     // ---- its admin port and commands -------------------------------------------------------

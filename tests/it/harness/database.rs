@@ -112,6 +112,16 @@ impl Database {
         self.value("SELECT pg_current_wal_insert_lsn()::text").await
     }
 
+    /// What our slot has confirmed, once it is made.
+    pub async fn slot_position(&self) -> Option<u64> {
+        let sql = "SELECT max(confirmed_flush_lsn) - '0/0' FROM pg_replication_slots \
+                   WHERE slot_name = ";
+        let position: Option<String> = self
+            .value(&format!("SELECT ({sql}'{}')::text", self.slot))
+            .await;
+        position.map(|text| text.parse().expect("a number"))
+    }
+
     /// Whether our slot has confirmed everything before this LSN.
     pub async fn has_confirmed(&self, lsn: &str) -> bool {
         let slot = &self.slot;

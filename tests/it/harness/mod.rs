@@ -4,6 +4,7 @@
 //! Cluster -> Database   a real Postgres of our own; one database (and slot name) a test
 //! Receiver              a real HTTP receiver that verifies, records, and misbehaves on demand
 //! Daemon                the binary, its config, its output, its admin port, its commands
+//! Traffic               writers of all kinds, and a record of what they committed
 //! Oracle                what must hold of all that arrived: order, no repeats, nothing lost
 //! ```
 //!
@@ -37,8 +38,10 @@ pub mod machine;
 pub mod metrics;
 pub mod oracle;
 pub mod process;
+pub mod proxy;
 pub mod receiver;
 pub mod tls;
+pub mod traffic;
 pub mod verify;
 
 use std::future::Future;
@@ -56,6 +59,7 @@ pub use database::Database;
 pub use machine::Machine;
 pub use receiver::Receiver;
 pub use tls::fixture;
+pub use traffic::Traffic;
 
 /// Long enough for anything that is not a matter of load; a failing test waits as long.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -63,6 +67,22 @@ pub const SOON: Duration = Duration::from_secs(20);
 /// The table that most tests watch.
 pub const ORDERS: &str =
     "CREATE TABLE orders (id int PRIMARY KEY, status text, total numeric(10,2), note text)";
+
+/// A number that makes a test longer than CI has the time for.
+pub fn longer(variable: &str, short: u64) -> u64 {
+    std::env::var(variable).map_or(short, |text| {
+        let number = text.parse();
+        number.unwrap_or_else(|_| panic!("{variable} is a number"))
+    })
+}
+
+/// Of what a test does at random: `WALHOOK_TEST_SEED`, else another one each time. It is
+/// printed, and shown when the test fails.
+pub fn seed() -> u64 {
+    let seed = longer("WALHOOK_TEST_SEED", fastrand::u64(..1 << 32));
+    eprintln!("WALHOOK_TEST_SEED={seed}");
+    seed
+}
 
 /// An entry of `tables` that sends every change of it to the endpoint `r`.
 pub const ALL_EVENTS: &str = "\

@@ -14,6 +14,18 @@ pub fn assert_in_order_per_table(events: &[Event]) {
     assert_in_order_by(events, |event| event.table.clone());
 }
 
+/// The row that an event is of.
+pub fn row(event: &Event) -> String {
+    let json = event.json();
+    let is_gone = json["data"].is_null();
+    let row = if is_gone {
+        &json["previous"]
+    } else {
+        &json["data"]
+    };
+    format!("{} {}", event.table, id(row))
+}
+
 /// The same for a lane of any other kind.
 #[track_caller]
 pub fn assert_in_order_by(events: &[Event], lane: impl Fn(&Event) -> String) {

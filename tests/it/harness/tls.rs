@@ -4,10 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -30,12 +31,32 @@ pub fn fixture(name: &str) -> PathBuf {
 
 impl TlsFront {
     pub async fn before(receiver: &Receiver, certificate: &str) -> TlsFront {
+        TlsFront::new(receiver, certificate, false).await
+    }
+
+    /// The same, for those alone who show a certificate too.
+    pub async fn for_known_clients(receiver: &Receiver) -> TlsFront {
+        TlsFront::new(receiver, "good", true).await
+    }
+
+    async fn new(receiver: &Receiver, certificate: &str, asks: bool) -> TlsFront {
         let chain = CertificateDer::from_pem_file(fixture(&format!("{certificate}.pem")));
         let key = PrivateKeyDer::from_pem_file(fixture(&format!("{certificate}.key")));
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let provider = Arc::new(ring::default_provider());
+        let clients = if asks {
+            let ca = CertificateDer::from_pem_file(fixture("client_ca.pem"));
+            let mut roots = RootCertStore::empty();
+            roots.add(ca.expect("a certificate")).expect("a root");
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .build()
+                .expect("a verifier")
+        } else {
+            WebPkiClientVerifier::no_client_auth()
+        };
+        let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("protocol versions")
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(vec![chain.expect("a certificate")], key.expect("a key"))
             .expect("a key that fits its certificate");
         let acceptor = TlsAcceptor::from(Arc::new(config));
