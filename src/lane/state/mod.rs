@@ -22,6 +22,7 @@
 mod lane;
 mod order;
 mod outgoing;
+mod read_back;
 mod retried;
 mod sending;
 mod spool;
