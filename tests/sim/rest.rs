@@ -51,7 +51,10 @@ impl World {
                 }
             }
             let mut endpoints = (0..ENDPOINTS).filter(|it| wanted(*it));
-            let done = endpoints.all(|it| self.promises.is_done(it) && self.disk.is_empty_of(it));
+            let done = endpoints.all(|it| {
+                let heard = self.daemon.endpoints[it].dones.is_empty();
+                heard && self.promises.is_done(it) && self.disk.is_empty_of(it)
+            });
             let slot = self.database.slot.as_ref().map(|slot| slot.confirmed);
             if done && slot == Some(self.database.flush) {
                 return;
@@ -116,7 +119,8 @@ impl World {
         assert_eq!(
             self.daemon.budget.used(),
             0,
-            "P7: memory is held for nothing"
+            "P7: memory is held for nothing: {}",
+            (0..ENDPOINTS).map(|it| self.open(it)).collect::<String>()
         );
         for endpoint in &self.daemon.endpoints {
             let counts = &endpoint.counts;

@@ -252,16 +252,52 @@ pub(super) fn run_progress(endpoint: &Endpoint, at: &DiskProgress) -> RunProgres
         endpoint: endpoint.name.to_string(),
         lane: at.lane.to_string(),
         sequence: at.sequence,
-        settled: if at.left.entries == 0 {
-            Settled::All
-        } else {
-            Settled::Part {
-                entries: at.settled,
-                events_left: at.left.events.into(),
-                bytes_left: at.left.bytes,
-            }
-        },
+        settled: settled(at),
         first_attempt_at_ms: None,
         attempts: 0,
+    }
+}
+
+/// A run of which nothing is left is removed.
+fn settled(at: &DiskProgress) -> Settled {
+    if at.left.entries == 0 {
+        return Settled::All;
+    }
+    Settled::Part {
+        entries: at.settled,
+        events_left: at.left.events.into(),
+        bytes_left: at.left.bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::attempt::Left;
+
+    #[test]
+    fn a_run_is_done_once_nothing_is_left_of_it() {
+        let at = |entries, events| DiskProgress {
+            lane: "all".into(),
+            sequence: 7,
+            settled: 3,
+            left: Left {
+                entries,
+                events,
+                bytes: 9,
+            },
+            attempts: 0,
+            first_attempt: None,
+        };
+        assert_eq!(settled(&at(0, 0)), Settled::All);
+        // Also when it is a marker.
+        for events in [0, 1] {
+            let part = Settled::Part {
+                entries: 3,
+                events_left: events.into(),
+                bytes_left: 9,
+            };
+            assert_eq!(settled(&at(1, events)), part);
+        }
     }
 }
