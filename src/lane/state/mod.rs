@@ -14,7 +14,7 @@
 //! outcome says of the whole endpoint (unreachable, paused, gone) is in [`Health`]:
 //! while it is not open all lanes wait, and one at a time probes.
 //!
-//! A lane whose events are too long in memory moves to the spool: see [`spool`].
+//! A lane whose events are too long in memory moves to the spool: see `spool.rs`.
 //!
 //! It refuses to reorder: in a lane no event is attempted before the one ahead of
 //! it is delivered or parked.

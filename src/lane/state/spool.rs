@@ -1,4 +1,4 @@
-//! The spool, as the lanes see it: which events go to disk. [`read_back`](super::read_back)
+//! The spool, as the lanes see it: which events go to disk. `read_back.rs`
 //! is the way back.
 //!
 //! ```text
