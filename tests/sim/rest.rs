@@ -52,8 +52,13 @@ impl World {
             }
             let mut endpoints = (0..ENDPOINTS).filter(|it| wanted(*it));
             let done = endpoints.all(|it| {
-                let heard = self.daemon.endpoints[it].dones.is_empty();
-                heard && self.promises.is_done(it) && self.disk.is_empty_of(it)
+                let endpoint = &self.daemon.endpoints[it];
+                let heard = endpoint.dones.is_empty();
+                // Disabled once more it keeps a letter that was sent again, until it is enabled.
+                let counts = &endpoint.counts;
+                let came = counts.made + counts.at_start + counts.retried;
+                let took_all = came == counts.delivered + counts.dead;
+                heard && took_all && self.promises.is_done(it) && self.disk.is_empty_of(it)
             });
             let slot = self.database.slot.as_ref().map(|slot| slot.confirmed);
             if done && slot == Some(self.database.flush) {
