@@ -29,8 +29,7 @@ impl SpoolWatch {
             self.seen.pop_front();
         }
         let percent = spool.percent();
-        let warning = spool
-            .is_warned_of()
+        let warning = (spool.is_warned_of() || spool.stops)
             .then(|| sentence(spool, most, self.full_in(spool, now)));
         let at = TOLD_AT.into_iter().rfind(|at| percent >= *at).unwrap_or(0);
         match &warning {

@@ -1,6 +1,6 @@
 //! How much of the spool is used: what waits on disk and what is dead.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::event::EndpointIndex;
 use crate::store::SpoolFull;
@@ -20,6 +20,8 @@ pub struct SpoolRoom {
     /// `spool.max_bytes`, or less where the disk has less.
     limit: AtomicU64,
     used: AtomicU64,
+    /// The last write did not fit on the disk, whatever was free before it.
+    disk_is_full: AtomicBool,
     /// Waiting on disk, by endpoint.
     endpoints: Vec<AtomicU64>,
 }
@@ -42,7 +44,7 @@ pub struct SpoolUse {
     /// The endpoint with most of it.
     pub most: Option<EndpointIndex>,
     pub is_full: bool,
-    /// It is full, and so reading stops for all once memory is.
+    /// It is full, or its disk is, and so reading stops for all once memory is.
     pub stops: bool,
 }
 
@@ -63,6 +65,7 @@ impl SpoolRoom {
             full,
             limit: AtomicU64::new(bytes_max),
             used: AtomicU64::new(0),
+            disk_is_full: AtomicBool::new(false),
             endpoints: (0..endpoints).map(|_| AtomicU64::new(0)).collect(),
         }
     }
@@ -85,7 +88,13 @@ impl SpoolRoom {
             .store(self.bytes_max.min(share), Ordering::Relaxed);
     }
 
+    /// A write did not fit on the disk: it is tried again.
+    pub fn did_not_fit(&self) {
+        self.disk_is_full.store(true, Ordering::Relaxed);
+    }
+
     pub fn written(&self, endpoint: EndpointIndex, bytes: u64) {
+        self.disk_is_full.store(false, Ordering::Relaxed);
         self.used.fetch_add(bytes, Ordering::Relaxed);
         if let Some(sum) = self.endpoints.get(endpoint.0) {
             sum.fetch_add(bytes, Ordering::Relaxed);
@@ -116,7 +125,8 @@ impl SpoolRoom {
             limit,
             most: most.map(|(_, index)| EndpointIndex(index)),
             is_full: used >= limit,
-            stops: used >= limit && self.full == SpoolFull::Stop,
+            stops: used >= limit && self.full == SpoolFull::Stop
+                || self.disk_is_full.load(Ordering::Relaxed),
         }
     }
 }

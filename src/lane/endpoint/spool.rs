@@ -111,6 +111,7 @@ impl Task {
             // Rolled back: nothing is confirmed, and it is tried again.
             Err(StoreCallError::Store(error)) if error.may_pass() => {
                 warn!(endpoint = %self.endpoint.name, %error, "events cannot be written to the spool; trying again");
+                self.endpoint.shared.spool.did_not_fit();
                 self.endpoint.lanes.not_written();
                 self.spooling.write_after = now + NO_ROOM_ON_DISK_MS;
                 return Ok(());
