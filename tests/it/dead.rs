@@ -221,6 +221,50 @@ async fn those_that_fail_again_are_dead_again_with_the_new_verdict() {
 }
 
 #[tokio::test]
+async fn a_letter_that_fails_holds_up_its_lane_until_it_is_dropped_and_no_other_lane() {
+    let (db, receiver, daemon) = start(&format!("{PARK}\norder: key\nkey_lanes: 8")).await;
+    park(&db, &receiver, &daemon, 1000).await;
+    receiver.choose(|attempt| {
+        let event = &attempt.events[0];
+        let poison = event.kind == "order.created" && event.data("id") == 7;
+        poison.then(|| Answer::status(500))
+    });
+    assert_eq!(retry(&daemon, &["--all"]).await, 1000);
+    // A lane of eight has some 125 of them.
+    let events = receiver
+        .wait_until(|events| events.len() > 800, 2 * SOON)
+        .await;
+    oracle::assert_no_repeats(&events);
+    // New events of its row wait behind it.
+    db.sql("UPDATE orders SET status = 'paid' WHERE id = 7")
+        .await;
+    let left = async || -> Vec<Value> {
+        let listed = daemon.cli(&["dead", "list", "--json"]).await.expect_code(0);
+        let letters = listed.stdout.lines().map(serde_json::from_str);
+        letters.collect::<Result<_, _>>().unwrap()
+    };
+    // What was delivered is removed a moment later.
+    eventually("those of its lane alone", || async {
+        left().await.len() < 200
+    })
+    .await;
+    let letters = left().await;
+    assert!(letters.iter().all(|letter| letter["state"] == "retrying"));
+    let number = letters[0]["id"].to_string();
+    assert_eq!(drop_letters(&daemon, &["--id", &number]).await, 1);
+    let events = receiver.wait_for(1000, 2 * SOON).await;
+    oracle::assert_no_repeats(&events);
+    let of_row = events.iter().filter(|event| event.data("id") == 7);
+    assert_eq!(
+        of_row.count(),
+        1,
+        "the update, not the insert that was dropped"
+    );
+    dead(&daemon, 0.0).await;
+    assert_conserved(&daemon.metrics().await);
+}
+
+#[tokio::test]
 async fn those_dropped_while_they_are_sent_again_are_not_sent() {
     let (db, receiver, daemon) = start(PARK).await;
     park(&db, &receiver, &daemon, 5000).await;

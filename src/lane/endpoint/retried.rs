@@ -17,6 +17,8 @@ const EVENTS_MAX: usize = 100;
 /// More are read once so few are left.
 const EVENTS_LOW: usize = 50;
 const BYTES_MAX: usize = 1024 * 1024;
+/// So many of lanes whose head fails again and again may be in the lanes beside them.
+const STUCK_MAX: usize = 1000;
 
 /// How far the dead letters that were sent again are read.
 #[derive(Debug, Default)]
@@ -44,8 +46,13 @@ impl Task {
     /// Reads the next dead letters that were sent again, when few are left of those before.
     pub(super) fn read_retried(&mut self) {
         self.check_dropped();
+        let mut waiting = self.retried.waiting.len();
+        if waiting > EVENTS_LOW && !self.retried.barrier {
+            // Those behind one that fails keep no other lane from its letters.
+            let stuck = self.endpoint.lanes.stuck_letters();
+            waiting -= stuck.min(waiting).min(STUCK_MAX);
+        }
         let retried = &mut self.retried;
-        let waiting = retried.waiting.len();
         let enough = waiting > if retried.barrier { 0 } else { EVENTS_LOW };
         if retried.reading || enough {
             return;
@@ -64,7 +71,7 @@ impl Task {
         let cursor = retried.cursor;
         let (slot, name) = self.names();
         let store = self.endpoint.shared.store.clone();
-        let events_max = EVENTS_MAX - waiting;
+        let events_max = EVENTS_MAX.saturating_sub(waiting);
         self.running.push(Box::pin(async move {
             let read = store
                 .call(move |store| store.retrying(&slot, &name, cursor, events_max, BYTES_MAX))

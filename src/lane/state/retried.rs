@@ -29,6 +29,13 @@ impl Lanes {
         self.health == Health::Open && head.is_some_and(|head| head.attempts >= STUCK_ATTEMPTS)
     }
 
+    /// Letters in lanes where one fails again and again.
+    pub fn stuck_letters(&self) -> usize {
+        let lanes = self.lanes.iter().enumerate();
+        let stuck = lanes.filter(|(lane, _)| self.retry_is_stuck(LaneIndex(*lane)));
+        stuck.map(|(_, lane)| lane.retried.len()).sum()
+    }
+
     /// Takes letters out that a person dropped meanwhile; returns those that were. One in
     /// flight stays for now.
     pub fn drop_retried(&mut self, dropped: &[EventId], now: MonotonicMs) -> Vec<Arc<Event>> {
