@@ -44,6 +44,10 @@ enum OnError {
 
 /// All actions at a place.
 async fn survives(place: &str, scene: Scene, on_error: OnError) {
+    // Only when asked for: many daemons at once, for minutes.
+    if std::env::var_os("WALHOOK_TEST_FAILPOINTS").is_none() {
+        return;
+    }
     let mut tries = Vec::new();
     for (action, pass) in [
         (Action::Crash, 1),
