@@ -12,6 +12,7 @@ use walhook::change::{
 use walhook::event::EndpointIndex;
 use walhook::lsn::Lsn;
 use walhook::mapping::condition::Condition;
+use walhook::mapping::form::BodyForm;
 use walhook::mapping::payload::{PayloadTemplate, Template};
 use walhook::mapping::rule::{
     ColumnSelection, NamePattern, Rule, TablePattern, TableRules, TypeTemplate, WhenError,
@@ -170,6 +171,7 @@ fn mapper(when: Option<Condition>, payload: Option<PayloadTemplate>) -> Mapper {
     let endpoint = EndpointMapping {
         name: "a".into(),
         key_use: KeyUse::NotNeeded,
+        form: BodyForm::default(),
     };
     Mapper::new(
         Arc::from(vec![entry]),

@@ -12,6 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use walhook::change::{Change, Operation, Relation};
 use walhook::event::{EndpointIndex, Event};
 use walhook::mapping::condition::Condition;
+use walhook::mapping::form::BodyForm;
 use walhook::mapping::rule::{
     ColumnSelection, NamePattern, Rule, TablePattern, TableRules, TypeTemplate, WhenError,
 };
@@ -234,6 +235,7 @@ fn mapper() -> Mapper {
     let endpoint = EndpointMapping {
         name: "a".into(),
         key_use: KeyUse::Needed,
+        form: BodyForm::default(),
     };
     Mapper::new(
         Arc::from(vec![entry]),

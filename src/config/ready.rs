@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::delivery::target::Target;
 use crate::event::EndpointIndex;
 use crate::lane::options::LaneOptions;
+use crate::mapping::form::BodyForm;
 use crate::mapping::rule::TableRules;
 use crate::postgres::conninfo::ConnInfo;
 use crate::store::SpoolFull;
@@ -46,4 +47,5 @@ pub struct Endpoint {
     pub name: Arc<str>,
     pub target: Target,
     pub lanes: LaneOptions,
+    pub form: BodyForm,
 }

@@ -360,6 +360,7 @@ fn endpoint_mappings(config: &Config) -> Arc<[EndpointMapping]> {
                 Order::Key { .. } => KeyUse::Needed,
                 Order::Table | Order::Endpoint => KeyUse::NotNeeded,
             },
+            form: endpoint.form,
         })
         .collect()
 }

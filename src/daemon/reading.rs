@@ -21,7 +21,8 @@ use crate::lane::inbox::Inbox;
 use crate::lsn::Lsn;
 use crate::mapping::rule::TableRules;
 use crate::mapping::{
-    EndpointMapping, KeyUse, Mapper, Matched, ParkedEvent, Seen, SourceIdentity, key_columns_hash,
+    EndpointMapping, FailureKind, KeyUse, Mapper, Matched, ParkedEvent, Seen, SourceIdentity,
+    key_columns_hash,
 };
 use crate::pgoutput::value::Types;
 use crate::pgoutput::{self, DecodeError, Reader, RelationHeader, Step};
@@ -399,7 +400,12 @@ impl Mapping {
                     kind: failure.kind.as_str(),
                 })
                 .inc();
-            if failure.seen == Seen::First {
+            if failure.seen == Seen::First && failure.kind == FailureKind::Oversize {
+                warn!(
+                    rule = %failure.rule,
+                    "a body is larger than its endpoint's max_body; further ones are counted in walhook_condition_failures"
+                );
+            } else if failure.seen == Seen::First {
                 warn!(
                     rule = %failure.rule,
                     kind = failure.kind.as_str(),

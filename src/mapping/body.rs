@@ -14,7 +14,7 @@
 use std::io::Write;
 
 use super::findings::Findings;
-use super::plan::TablePlan;
+use super::plan::{ColumnPlan, TablePlan};
 use super::row::{Known, RowView, Side};
 use crate::change::{Change, Operation};
 use crate::event::EventId;
@@ -50,6 +50,49 @@ pub fn write_tail(
     write_data(row, json, findings);
     json.extend_from_slice(b",\"previous\":");
     write_previous(row, json, findings);
+    write_rest(change, row, source, json, findings);
+}
+
+/// In the place of a tail that makes the body larger than an endpoint takes: of the rows
+/// the columns of the key alone, then `"oversize":true` and how many bytes the body has.
+pub fn write_reference_tail(
+    (change, row): (&Change<'_>, &RowView<'_>),
+    (key, size): (&[usize], usize),
+    (timestamp, source): (&[u8], &[u8]),
+    json: &mut Vec<u8>,
+    findings: &mut Findings,
+) {
+    findings.unchanged.clear();
+    findings.lossy.clear();
+    json.extend_from_slice(b"\"timestamp\":");
+    json.extend_from_slice(timestamp);
+    json.extend_from_slice(b",\"data\":");
+    let in_key = |column: &ColumnPlan| key.contains(&column.place);
+    match row.operation {
+        Operation::Insert | Operation::Update => write_row(row, Side::New, in_key, json, findings),
+        Operation::Delete => write_row(row, Side::Old, in_key, json, findings),
+        Operation::Truncate => json.extend_from_slice(b"null"),
+    }
+    json.extend_from_slice(b",\"previous\":");
+    let changed = key.iter().any(|column| row.changed(*column) == Ok(true));
+    if row.has_previous() && changed {
+        write_row(row, Side::Old, in_key, json, findings);
+    } else {
+        json.extend_from_slice(b"null");
+    }
+    json.extend_from_slice(b",\"oversize\":true,\"size\":");
+    json.extend_from_slice(itoa::Buffer::new().format(size).as_bytes());
+    write_rest(change, row, source, json, findings);
+}
+
+/// What was noticed while the rows were written, and where they come from.
+fn write_rest(
+    change: &Change<'_>,
+    row: &RowView<'_>,
+    source: &[u8],
+    json: &mut Vec<u8>,
+    findings: &mut Findings,
+) {
     if !findings.unchanged.is_empty() {
         json.extend_from_slice(b",\"unchanged\":");
         write_names(row.table, &mut findings.unchanged, json);
@@ -73,9 +116,9 @@ pub fn write_data(row: &RowView<'_>, json: &mut Vec<u8>, findings: &mut Findings
                     findings.unchanged.push(column.place);
                 }
             }
-            write_row(row, Side::New, json, findings);
+            write_row(row, Side::New, |_| true, json, findings);
         }
-        Operation::Delete => write_row(row, Side::Old, json, findings),
+        Operation::Delete => write_row(row, Side::Old, |_| true, json, findings),
         Operation::Truncate => json.extend_from_slice(b"null"),
     }
 }
@@ -83,17 +126,24 @@ pub fn write_data(row: &RowView<'_>, json: &mut Vec<u8>, findings: &mut Findings
 /// The old row of an update: all columns, or those of a key that changed; else null.
 pub fn write_previous(row: &RowView<'_>, json: &mut Vec<u8>, findings: &mut Findings) {
     if row.has_previous() {
-        write_row(row, Side::Old, json, findings);
+        write_row(row, Side::Old, |_| true, json, findings);
     } else {
         json.extend_from_slice(b"null");
     }
 }
 
-/// The columns that are selected and known.
-fn write_row(row: &RowView<'_>, side: Side, json: &mut Vec<u8>, findings: &mut Findings) {
+/// The columns that are wanted, selected and known.
+fn write_row(
+    row: &RowView<'_>,
+    side: Side,
+    wanted: impl Fn(&ColumnPlan) -> bool,
+    json: &mut Vec<u8>,
+    findings: &mut Findings,
+) {
     json.push(b'{');
     let empty = json.len();
-    for column in row.table.columns.iter().filter(|column| column.selected) {
+    let columns = row.table.columns.iter();
+    for column in columns.filter(|column| column.selected && wanted(column)) {
         let Ok(value) = row.value(side, column.place) else {
             continue;
         };
@@ -103,7 +153,7 @@ fn write_row(row: &RowView<'_>, side: Side, json: &mut Vec<u8>, findings: &mut F
         json.extend_from_slice(&column.label);
         match value {
             Known::Null => json.extend_from_slice(b"null"),
-            Known::Text(text) => column.write(text, json, findings),
+            Known::Text(text) => column.write(text, row.large_numbers, json, findings),
         }
     }
     json.push(b'}');

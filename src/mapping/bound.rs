@@ -9,7 +9,7 @@ use super::report::BindProblem;
 use super::rule::{ColumnSelection, TableRules};
 use crate::change::{Operation, Relation};
 use crate::event::EndpointIndex;
-use crate::pgoutput::value::Types;
+use crate::pgoutput::value::{LargeNumbers, Types};
 
 #[derive(Debug)]
 pub(super) struct BoundTable {
@@ -27,7 +27,8 @@ pub(super) struct BoundRule {
     /// In the entry's rules.
     pub place: usize,
     pub event_type: Arc<str>,
-    pub endpoints: Vec<EndpointIndex>,
+    /// By how they take large numbers. Empty: all go to a rule before it.
+    pub endpoints: Vec<(LargeNumbers, Vec<EndpointIndex>)>,
     /// One of the endpoints orders by key.
     pub key_use: KeyUse,
 }
@@ -41,7 +42,10 @@ impl BoundTable {
         database: &str,
         problems: &mut Vec<BindProblem>,
     ) -> Self {
-        let plan = TablePlan::new(relation, types, &entry.columns);
+        let strings =
+            |endpoint: &EndpointMapping| endpoint.form.large_numbers == LargeNumbers::Strings;
+        let strings = endpoints.iter().any(strings);
+        let plan = TablePlan::new(relation, types, &entry.columns, strings);
         named_columns(entry, &plan, problems);
         let table = BoundTable {
             source: body::source_head(database, &plan),
@@ -96,7 +100,8 @@ fn rules(
             .filter(|before| *before.event_type == event_type)
         {
             let count = ours.len();
-            ours.retain(|endpoint| !before.endpoints.contains(endpoint));
+            let theirs = || before.endpoints.iter().flat_map(|(_, endpoints)| endpoints);
+            ours.retain(|endpoint| !theirs().any(|their| their == endpoint));
             if let (true, Some(first)) = (ours.len() < count, entry.rules.get(before.place)) {
                 problems.push(BindProblem::SameType {
                     first: Arc::clone(&first.name),
@@ -118,10 +123,26 @@ fn rules(
             } else {
                 KeyUse::NotNeeded
             },
-            endpoints: ours,
+            endpoints: by_large_numbers(&ours, endpoints),
         });
     }
     bound
+}
+
+fn by_large_numbers(
+    wanted: &[EndpointIndex],
+    endpoints: &[EndpointMapping],
+) -> Vec<(LargeNumbers, Vec<EndpointIndex>)> {
+    let takes = |large_numbers| {
+        let of = |at: &&EndpointIndex| {
+            let endpoint = endpoints.get(at.0);
+            endpoint.is_some_and(|endpoint| endpoint.form.large_numbers == large_numbers)
+        };
+        (large_numbers, wanted.iter().filter(of).copied().collect())
+    };
+    let mut groups = vec![takes(LargeNumbers::Numbers), takes(LargeNumbers::Strings)];
+    groups.retain(|(_, endpoints): &(_, Vec<_>)| !endpoints.is_empty());
+    groups
 }
 
 /// Every column that the entry names, and the table does not have.

@@ -25,11 +25,13 @@ pub enum FailureKind {
     /// A number is out of range.
     Overflow,
     DivisionByZero,
+    /// The body is larger than the endpoint takes.
+    Oversize,
     Other,
 }
 
 impl FailureKind {
-    pub const ALL: [FailureKind; 10] = [
+    pub const ALL: [FailureKind; 11] = [
         FailureKind::NoSuchColumn,
         FailureKind::NoSuchKey,
         FailureKind::NoRow,
@@ -39,6 +41,7 @@ impl FailureKind {
         FailureKind::TypeMismatch,
         FailureKind::Overflow,
         FailureKind::DivisionByZero,
+        FailureKind::Oversize,
         FailureKind::Other,
     ];
 
@@ -54,6 +57,7 @@ impl FailureKind {
             FailureKind::TypeMismatch => "type_mismatch",
             FailureKind::Overflow => "overflow",
             FailureKind::DivisionByZero => "division_by_zero",
+            FailureKind::Oversize => "oversize",
             FailureKind::Other => "other",
         }
     }
@@ -121,6 +125,7 @@ impl fmt::Display for FailureKind {
             }
             FailureKind::Overflow => "a number is out of range",
             FailureKind::DivisionByZero => "a division by zero",
+            FailureKind::Oversize => "the body is larger than the endpoint takes",
             FailureKind::Other => "the expression cannot be evaluated",
         })
     }

@@ -10,6 +10,7 @@ use super::body;
 use super::bound::{BoundRule, BoundTable};
 use super::failure::FailureKind;
 use super::findings::Findings;
+use super::form::{DEAD_BYTES_MAX, LargeNumbers, Oversize};
 use super::id::event_id;
 use super::keys::keys;
 use super::mapper::{EndpointMapping, KeyUse, SourceIdentity};
@@ -17,7 +18,7 @@ use super::report::{Mapped, Matched, ParkedEvent, RuleFailure, Seen};
 use super::row::{Cells, RowView};
 use super::rule::{Rule, WhenError};
 use crate::change::Change;
-use crate::event::{Event, EventId, Fate, Keys, Position, Room};
+use crate::event::{EndpointIndex, Event, EventId, Fate, Keys, Position, Room};
 
 /// A body larger than this is not copied out of its buffer: it takes it along.
 const SCRATCH_BYTES_MAX: usize = 1 << 20;
@@ -71,8 +72,8 @@ pub(super) struct Making<'m> {
     around: Around<'m>,
     keys: Option<Keys>,
     /// Standard bodies by type, and what they have in common.
-    standard: Vec<(Arc<str>, Bytes)>,
-    tail: Option<Bytes>,
+    standard: Vec<(Arc<str>, LargeNumbers, Bytes)>,
+    tails: Vec<(LargeNumbers, Bytes)>,
     mapped: Mapped,
 }
 
@@ -92,7 +93,7 @@ impl<'m> Making<'m> {
             around,
             keys: None,
             standard: Vec::new(),
-            tail: None,
+            tails: Vec::new(),
             mapped: Mapped::of(Matched::Filtered),
         }
     }
@@ -115,35 +116,57 @@ impl<'m> Making<'m> {
             self.change,
             &bound.event_type,
         );
-        let body = match &rule.payload {
-            None => self.standard(id, &bound.event_type),
-            Some(payload) => {
+        let mut payload = rule.payload.as_ref();
+        for (large_numbers, endpoints) in &bound.endpoints {
+            self.row.large_numbers = *large_numbers;
+            let mut body = None;
+            if let Some(template) = payload {
                 let mut json = Vec::new();
-                match payload.render(&self.row, &mut json, &mut self.around.scratch.findings) {
-                    Ok(()) => Bytes::from(json.into_boxed_slice()),
-                    Err(kind) if self.failed(rule, kind, &mut parked) => {
-                        self.standard(id, &bound.event_type)
-                    }
+                let findings = &mut self.around.scratch.findings;
+                match template.render(&self.row, &mut json, findings) {
+                    Ok(()) => body = Some(Bytes::from(json.into_boxed_slice())),
+                    // As it would in every form.
+                    Err(kind) if self.failed(rule, kind, &mut parked) => payload = None,
                     Err(_) => return,
                 }
             }
+            let body = body.unwrap_or_else(|| self.standard(id, &bound.event_type));
+            for endpoint in endpoints {
+                self.event(rule, bound, *endpoint, id, &body, parked);
+            }
+        }
+    }
+
+    /// The event for one endpoint, in the form that it takes.
+    fn event(
+        &mut self,
+        rule: &Rule,
+        bound: &BoundRule,
+        endpoint: EndpointIndex,
+        id: EventId,
+        body: &Bytes,
+        mut parked: Option<FailureKind>,
+    ) {
+        let Some(known) = self.around.endpoints.get(endpoint.0) else {
+            return;
         };
-        self.plan(
-            bound,
-            id,
-            &body,
-            parked.map(|kind| (Arc::clone(&rule.name), kind)),
-        );
+        let mut body = body.clone();
+        if body.len() > known.form.bytes_max {
+            self.note(rule, FailureKind::Oversize);
+            if known.form.oversize == Oversize::DeadLetter {
+                parked.get_or_insert(FailureKind::Oversize);
+            }
+            if parked.is_none() || body.len() > DEAD_BYTES_MAX {
+                body = self.reference(id, &bound.event_type, body.len());
+            }
+        }
+        let parked = parked.map(|kind| (Arc::clone(&rule.name), kind));
+        self.plan(bound, endpoint, known.key_use, id, body, parked);
     }
 
     /// Notes a failure; whether an event is made in spite of it.
     fn failed(&mut self, rule: &Rule, kind: FailureKind, parked: &mut Option<FailureKind>) -> bool {
-        let first = self.around.failed.insert((Arc::clone(&rule.name), kind));
-        self.mapped.failures.push(RuleFailure {
-            rule: Arc::clone(&rule.name),
-            kind,
-            seen: if first { Seen::First } else { Seen::Again },
-        });
+        self.note(rule, kind);
         match rule.when_error {
             WhenError::Skip => false,
             WhenError::Emit => true,
@@ -154,16 +177,31 @@ impl<'m> Making<'m> {
         }
     }
 
+    fn note(&mut self, rule: &Rule, kind: FailureKind) {
+        let first = self.around.failed.insert((Arc::clone(&rule.name), kind));
+        self.mapped.failures.push(RuleFailure {
+            rule: Arc::clone(&rule.name),
+            kind,
+            seen: if first { Seen::First } else { Seen::Again },
+        });
+    }
+
     fn standard(&mut self, id: EventId, event_type: &Arc<str>) -> Bytes {
-        if let Some((_, body)) = self.standard.iter().find(|(made, _)| made == event_type) {
+        let form = self.row.large_numbers;
+        let same = |(made, numbers, _): &&(Arc<str>, LargeNumbers, Bytes)| {
+            made == event_type && *numbers == form
+        };
+        if let Some((_, _, body)) = self.standard.iter().find(same) {
             return body.clone();
         }
         let mut json = std::mem::take(&mut self.around.scratch.body);
         json.clear();
         body::write_head(id, event_type, &mut json);
         let head = json.len();
-        match &self.tail {
-            Some(tail) => json.extend_from_slice(tail),
+        let tail = self.tails.iter().find(|(numbers, _)| *numbers == form);
+        let is_new = tail.is_none();
+        match tail {
+            Some((_, tail)) => json.extend_from_slice(tail),
             None => body::write_tail(
                 self.change,
                 &self.row,
@@ -180,59 +218,74 @@ impl<'m> Making<'m> {
             self.around.scratch.body = json;
             body
         };
-        self.tail.get_or_insert_with(|| body.slice(head..));
-        self.standard.push((Arc::clone(event_type), body.clone()));
+        if is_new {
+            self.tails.push((form, body.slice(head..)));
+        }
+        let made = (Arc::clone(event_type), form, body.clone());
+        self.standard.push(made);
         body
+    }
+
+    /// In the place of a body of this many bytes.
+    fn reference(&mut self, id: EventId, event_type: &str, size: usize) -> Bytes {
+        let mut json = Vec::new();
+        body::write_head(id, event_type, &mut json);
+        body::write_reference_tail(
+            (self.change, &self.row),
+            (&self.table.key, size),
+            (
+                self.around.scratch.timestamp.1.as_bytes(),
+                &self.table.source,
+            ),
+            &mut json,
+            &mut self.around.scratch.findings,
+        );
+        Bytes::from(json.into_boxed_slice())
     }
 
     fn plan(
         &mut self,
         bound: &BoundRule,
+        endpoint: EndpointIndex,
+        key_use: KeyUse,
         id: EventId,
-        body: &Bytes,
+        body: Bytes,
         parked: Option<(Arc<str>, FailureKind)>,
     ) {
-        for endpoint in &bound.endpoints {
-            let Some(known) = self.around.endpoints.get(endpoint.0) else {
-                continue;
-            };
-            let keys = match known.key_use {
-                KeyUse::NotNeeded => Keys::All,
-                KeyUse::Needed => {
-                    let (row, key) = (&self.row, &self.table.key);
-                    *self.keys.get_or_insert_with(|| keys(row, key))
-                }
-            };
-            let place = self.around.scratch.planned.len();
-            let mut n = 0;
-            if let Some(count) = self.around.scratch.counts.get_mut(endpoint.0) {
-                n = count.0;
-                *count = (n + 1, place);
+        let keys = match key_use {
+            KeyUse::NotNeeded => Keys::All,
+            KeyUse::Needed => {
+                let (row, key) = (&self.row, &self.table.key);
+                *self.keys.get_or_insert_with(|| keys(row, key))
             }
-            let event = Event {
-                id,
-                endpoint: *endpoint,
-                event_type: Arc::clone(&bound.event_type),
-                table: Arc::clone(&self.table.plan.name),
-                operation: self.change.operation,
-                position: Position {
-                    lsn: self.change.transaction.commit_lsn,
-                    ordinal: self.change.ordinal,
-                    n,
-                },
-                last_of_change: false,
-                keys,
-                rekeyed: false,
-                fate: Fate::Deliver,
-                commit_time_us: self.change.transaction.commit_time_us,
-                body: body.clone(),
-                room: Room::default(),
-            };
-            self.around.scratch.planned.push(Planned {
-                event,
-                parked: parked.clone(),
-            });
+        };
+        let place = self.around.scratch.planned.len();
+        let mut n = 0;
+        if let Some(count) = self.around.scratch.counts.get_mut(endpoint.0) {
+            n = count.0;
+            *count = (n + 1, place);
         }
+        let event = Event {
+            id,
+            endpoint,
+            event_type: Arc::clone(&bound.event_type),
+            table: Arc::clone(&self.table.plan.name),
+            operation: self.change.operation,
+            position: Position {
+                lsn: self.change.transaction.commit_lsn,
+                ordinal: self.change.ordinal,
+                n,
+            },
+            last_of_change: false,
+            keys,
+            rekeyed: false,
+            fate: Fate::Deliver,
+            commit_time_us: self.change.transaction.commit_time_us,
+            body,
+            room: Room::default(),
+        };
+        let planned = Planned { event, parked };
+        self.around.scratch.planned.push(planned);
     }
 
     /// Numbers the events and hands them out.

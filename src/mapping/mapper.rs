@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::bound::BoundTable;
 use super::failure::FailureKind;
+use super::form::BodyForm;
 use super::making::{Around, Making, Scratch};
 use super::report::{Bound, Mapped, Matched};
 use super::row::Cells;
@@ -34,6 +35,7 @@ pub struct SourceIdentity {
 pub struct EndpointMapping {
     pub name: Arc<str>,
     pub key_use: KeyUse,
+    pub form: BodyForm,
 }
 
 /// Whether an endpoint orders its events by key.

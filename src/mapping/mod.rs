@@ -12,6 +12,8 @@ mod event_type;
 mod pattern;
 pub mod rule;
 
+pub mod form;
+
 mod failure;
 mod findings;
 mod plan;

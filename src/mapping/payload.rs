@@ -267,10 +267,12 @@ impl Renderer<'_> {
         match self.row.value(path.side, at)? {
             Known::Null if path.steps.is_empty() => json.extend_from_slice(b"null"),
             Known::Null => return Err(FailureKind::TypeMismatch),
-            Known::Text(text) if path.steps.is_empty() => column.write(text, json, self.findings),
+            Known::Text(text) if path.steps.is_empty() => {
+                column.write(text, self.row.large_numbers, json, self.findings)
+            }
             Known::Text(text) => {
                 let mut whole = Vec::new();
-                column.write(text, &mut whole, self.findings);
+                column.write(text, self.row.large_numbers, &mut whole, self.findings);
                 json.extend_from_slice(descend(&whole, &path.steps)?);
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::findings::Findings;
 use super::rule::ColumnSelection;
 use crate::change::{Relation, TableName};
-use crate::pgoutput::value::{Encoder, Fidelity, Misfit, Types, write_string};
+use crate::pgoutput::value::{Encoder, Fidelity, LargeNumbers, Misfit, Types, write_string};
 
 #[derive(Clone, Debug)]
 pub struct TablePlan {
@@ -29,6 +29,8 @@ pub struct ColumnPlan {
     pub selected: bool,
     pub form: Form,
     encoder: Encoder,
+    /// With large numbers as strings, where an endpoint asks for it.
+    with_strings: Option<Encoder>,
 }
 
 /// What a column's values are in CEL.
@@ -46,7 +48,17 @@ pub enum Form {
 }
 
 impl TablePlan {
-    pub fn new(relation: &Relation, types: &Types, selection: &ColumnSelection) -> Self {
+    /// `strings`: an endpoint takes large numbers as strings.
+    pub fn new(
+        relation: &Relation,
+        types: &Types,
+        selection: &ColumnSelection,
+        strings: bool,
+    ) -> Self {
+        let with_strings = |oid| {
+            let encoder = || Encoder::of(oid, types, LargeNumbers::Strings);
+            strings.then(encoder)
+        };
         let columns: Vec<ColumnPlan> = relation
             .columns
             .iter()
@@ -64,6 +76,7 @@ impl TablePlan {
                     selected: selection.contains(&column.name),
                     form: form(column.type_oid),
                     encoder: Encoder::new(column.type_oid, types),
+                    with_strings: with_strings(column.type_oid),
                 }
             })
             .collect();
@@ -83,8 +96,18 @@ impl TablePlan {
 
 impl ColumnPlan {
     /// Appends the JSON of a text; one that does not fit its type goes as a string.
-    pub fn write(&self, text: &[u8], json: &mut Vec<u8>, findings: &mut Findings) {
-        let lossy = match self.encoder.write(text, json) {
+    pub fn write(
+        &self,
+        text: &[u8],
+        large_numbers: LargeNumbers,
+        json: &mut Vec<u8>,
+        findings: &mut Findings,
+    ) {
+        let encoder = match (large_numbers, &self.with_strings) {
+            (LargeNumbers::Strings, Some(encoder)) => encoder,
+            _ => &self.encoder,
+        };
+        let lossy = match encoder.write(text, json) {
             Ok(fidelity) => fidelity == Fidelity::Lossy,
             Err(Misfit) => {
                 findings.misfits.push(self.place);

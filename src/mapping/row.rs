@@ -8,6 +8,7 @@
 use super::failure::FailureKind;
 use super::plan::TablePlan;
 use crate::change::{Change, OldTuple, Operation, ReplicaIdentity, Value};
+use crate::pgoutput::value::LargeNumbers;
 
 /// A value that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,8 @@ enum Old<'a> {
 pub struct RowView<'a> {
     pub table: &'a TablePlan,
     pub operation: Operation,
+    /// As whoever it is rendered for wants them.
+    pub large_numbers: LargeNumbers,
     new: Option<&'a [Value<'a>]>,
     old: Old<'a>,
 }
@@ -79,6 +82,7 @@ impl<'a> RowView<'a> {
         RowView {
             table,
             operation: change.operation,
+            large_numbers: LargeNumbers::Numbers,
             new: change.new.map(|_| &*cells.new),
             old: match (&change.old, change.operation) {
                 (Some(OldTuple::Full(_)), _) => Old::Full(&cells.old),

@@ -28,7 +28,7 @@ They add up, per table and endpoint: `changes_read = changes_filtered + changes_
 | `walhook_oldest_waiting_seconds` | above what a subscriber may wait | the endpoint is slow or failing | `walhook status`; mend the receiver, nothing is lost meanwhile |
 | `walhook_endpoint_up` | 0 for minutes | unreachable, paused or disabled | after a 410: `walhook endpoint enable NAME` |
 | `walhook_dead_letters` | above 0 | an event was given up | `walhook dead list`, mend, `walhook dead retry` |
-| `walhook_condition_failures_total` | grows | a rule's condition or payload fails on rows | the log names the rule and the kind |
+| `walhook_condition_failures_total` | grows | a rule's condition or payload fails on rows, or (`oversize`) a body is over `max_body` | the log names the rule and the kind |
 | `walhook_spool_bytes` | above half of `walhook_spool_bytes_max` | what waits for an endpoint fills the disk's share; when it is full, `spool.full` decides | `walhook status`: which endpoint; mend it, or `walhook dead drop` |
 | `walhook_events_missed_total` | grows | the endpoint filled the spool and is disabled (`spool.full: disable`) | mend it, `walhook endpoint enable NAME`; `walhook status` shows the gap |
 | `walhook_memory_bytes` | stays at `memory.max_bytes` | reading is held back by what waits | as for the oldest waiting event |

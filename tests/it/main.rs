@@ -20,6 +20,7 @@ mod order;
 mod package;
 mod pipeline;
 mod shutdown;
+mod size;
 
 // What it does when others fail.
 mod answers;

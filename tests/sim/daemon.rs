@@ -21,6 +21,7 @@ use walhook::lane::options::Order;
 use walhook::lane::spool_room::SpoolRoom;
 use walhook::lane::state::{Lanes, Why};
 use walhook::lsn::Lsn;
+use walhook::mapping::form::BodyForm;
 use walhook::mapping::rule::TableRules;
 use walhook::mapping::{EndpointMapping, KeyUse, SourceIdentity};
 use walhook::pgoutput::{Frame, Reply, status_update};
@@ -83,6 +84,7 @@ impl Daemon {
                         Order::Key { .. } => KeyUse::Needed,
                         Order::Table | Order::Endpoint => KeyUse::NotNeeded,
                     },
+                    form: BodyForm::default(),
                 })
                 .collect(),
             tracker: Arc::clone(&tracker),

@@ -120,6 +120,25 @@ pub(super) const ENDPOINT: &[Key] = &[
     key("batch", Shape::Mapping(BATCH), "Several events a request, the body an array. Absent: one event a request."),
     key("timeout", Shape::Duration, "For connect, TLS, headers and body together; 1ms to 1h.").default("15s"),
     key("retry", Shape::Mapping(RETRY), "What follows when a request fails."),
+    key(
+        "max_body",
+        Shape::Size,
+        "Of one event's body, 1KiB to 1GiB; the default is what nginx takes where nobody told it otherwise.",
+    )
+    .default("1MiB"),
+    key(
+        "oversize",
+        Shape::OneOf(&["reference", "dead_letter"]),
+        "What becomes of a larger one. `reference`: in its place goes the standard body with the key's columns alone, \
+         `\"oversize\":true` and `size`, the bytes of the whole one. `dead_letter`: it is kept as a dead letter.",
+    )
+    .default("reference"),
+    key(
+        "large_numbers",
+        Shape::OneOf(&["number", "string"]),
+        "`string`: `int8` and `numeric` go as strings, for receivers whose numbers are doubles. Numbers within `json` stay what they are.",
+    )
+    .default("number"),
 ];
 
 pub(super) const BATCH: &[Key] = &[

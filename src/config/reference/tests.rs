@@ -112,7 +112,7 @@ fn it_refuses_what_the_loader_refuses() {
         ("insert: a", "upsert: a"),
         ("insert: a", "insert: { when: x }"),
         ("insert: a", "insert: { type: a, when_error: stop }"),
-        ("secret: x", "secret: x, max_body: 1MiB"),
+        ("secret: x", "secret: x, oversize: drop"),
     ] {
         let wrong = GOOD.replacen(from, to, 1);
         assert_ne!(wrong, GOOD, "{from}");

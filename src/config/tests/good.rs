@@ -8,6 +8,7 @@ use crate::config::load::config_of;
 use crate::config::{Config, Environment, Problems, load, load_outline};
 use crate::event::EndpointIndex;
 use crate::lane::options::{Batch, LaneOptions, Order, Retry, RetryThen};
+use crate::mapping::form::{BodyForm, LargeNumbers, Oversize};
 use crate::mapping::rule::{ColumnSelection, WhenError};
 use crate::store::SpoolFull;
 
@@ -68,6 +69,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(&*endpoint.name, "e");
     assert_eq!(endpoint.target.timeout, Duration::from_secs(15));
     assert!(endpoint.target.headers.is_empty());
+    assert_eq!(endpoint.form, BodyForm::default());
     assert_eq!(
         endpoint.lanes,
         LaneOptions {
@@ -103,6 +105,9 @@ endpoints:
     concurrency: 2
     batch: { events: 10, wait: 0s, bytes: 64KiB }
     timeout: 500ms
+    max_body: 256KiB
+    oversize: dead_letter
+    large_numbers: string
     retry: { for: 0s, then: block, max: 1m 30s, park_statuses: [404, 422] }
 tables:
   "Public.*":
@@ -137,6 +142,9 @@ tables:
             bytes_max: 64 << 10
         })
     );
+    assert_eq!(endpoint.form.bytes_max, 256 << 10);
+    assert_eq!(endpoint.form.oversize, Oversize::DeadLetter);
+    assert_eq!(endpoint.form.large_numbers, LargeNumbers::Strings);
     assert_eq!(endpoint.lanes.retry.backoff_max, Duration::from_secs(90));
     assert_eq!(endpoint.lanes.retry.park_statuses, [404, 422]);
 

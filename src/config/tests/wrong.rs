@@ -20,7 +20,7 @@ endpoints:
     key_lanes: 5000
     concurrency: 0
     timeout: 15 parsecs
-    max_body: 1MiB
+    max_body: 2GiB
     headers: { host: CANARY, webhook-id: CANARY, x-a: "CANARY\nb", "b d": CANARY }
     retry: { for: 3d, then: drop, park_statuses: [422, 410, 200] }
     batch: { events: 0, wait: 5, bytes: 1KB }
@@ -77,8 +77,8 @@ tables:
         hint: write a whole number from 1 to 1000
     config.yaml:16:14: endpoints.billing.timeout: "15 parsecs" is not a duration
         hint: write a number and a unit, for example 15s, 5ms or 3d
-    config.yaml:17:5: endpoints.billing.max_body: is not supported by this version yet
-        hint: take it out
+    config.yaml:17:15: endpoints.billing.max_body: "2GiB" is out of range
+        hint: write a size from 1KiB to 1GiB
     config.yaml:18:22: endpoints.billing.headers.host: the header is set by walhook or by HTTP itself
         hint: take it out, or give it another name
     config.yaml:18:42: endpoints.billing.headers.webhook-id: the header is set by walhook or by HTTP itself

@@ -8,6 +8,7 @@ use super::keys;
 use crate::config::problem::Place;
 use crate::config::ready::Endpoint;
 use crate::delivery::target::Target;
+use crate::mapping::form::{BodyForm, LargeNumbers, Oversize};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 const NAME_BYTES_MAX: usize = 63;
@@ -100,6 +101,7 @@ impl Walk<'_> {
             None => Some(TIMEOUT),
         };
         let lanes = self.lanes(&fields);
+        let form = self.form(&fields);
         Some(Endpoint {
             name: Arc::from(name),
             target: Target {
@@ -109,6 +111,43 @@ impl Walk<'_> {
                 timeout: timeout?,
             },
             lanes: lanes?,
+            form: form?,
+        })
+    }
+
+    fn form(&mut self, endpoint: &Fields<'_>) -> Option<BodyForm> {
+        let default = BodyForm::default();
+        let bytes_max = match endpoint.get("max_body") {
+            Some(at) => {
+                let size = self.size(&at, 1 << 10..=1 << 30);
+                size.and_then(|size| usize::try_from(size).ok())
+            }
+            None => Some(default.bytes_max),
+        };
+        let oversize = match endpoint.get("oversize") {
+            Some(at) => self.choice(
+                &at,
+                &[
+                    ("reference", Oversize::Reference),
+                    ("dead_letter", Oversize::DeadLetter),
+                ],
+            ),
+            None => Some(default.oversize),
+        };
+        let large_numbers = match endpoint.get("large_numbers") {
+            Some(at) => self.choice(
+                &at,
+                &[
+                    ("number", LargeNumbers::Numbers),
+                    ("string", LargeNumbers::Strings),
+                ],
+            ),
+            None => Some(default.large_numbers),
+        };
+        Some(BodyForm {
+            large_numbers: large_numbers?,
+            bytes_max: bytes_max?,
+            oversize: oversize?,
         })
     }
 

@@ -53,8 +53,11 @@ pub const ENDPOINT: Keys = Keys {
         "batch",
         "timeout",
         "retry",
+        "max_body",
+        "oversize",
+        "large_numbers",
     ],
-    later: &["max_body", "oversize", "large_numbers"],
+    later: &[],
 };
 
 pub const SECRET: Keys = now(&["file"]);

@@ -22,6 +22,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::super::failure::FailureKind;
 use super::super::findings::Findings;
+use super::super::form::LargeNumbers;
 use super::super::plan::{ColumnPlan, Form};
 use super::super::row::Known;
 
@@ -49,7 +50,12 @@ pub(super) fn decode<'v>(
         return Ok(value);
     }
     let mut json = Vec::new();
-    column.write(text, &mut json, &mut Findings::default());
+    column.write(
+        text,
+        LargeNumbers::Numbers,
+        &mut json,
+        &mut Findings::default(),
+    );
     let numbers = match column.form {
         Form::Doubles => Numbers::Double,
         _ => Numbers::AsWritten,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::condition::Condition;
 use super::super::failure::FailureKind;
 use super::super::findings::Findings;
+use super::super::form::BodyForm;
 use super::super::mapper::{EndpointMapping, KeyUse, Mapper, SourceIdentity};
 use super::super::payload::{PayloadTemplate, Template};
 use super::super::plan::TablePlan;
@@ -267,7 +268,7 @@ impl Bench {
     }
 
     pub fn see<T>(&self, given: Given<'_>, see: impl FnOnce(&RowView<'_>) -> T) -> T {
-        let plan = TablePlan::new(&self.relation, &self.types, &self.entry.columns);
+        let plan = TablePlan::new(&self.relation, &self.types, &self.entry.columns, false);
         self.with_change(given, |change| {
             let cells = Cells::of(change, Cells::default());
             see(&RowView::new(&plan, change, &cells))
@@ -304,6 +305,7 @@ pub fn endpoint(name: &str) -> EndpointMapping {
     EndpointMapping {
         name: name.into(),
         key_use: KeyUse::NotNeeded,
+        form: BodyForm::default(),
     }
 }
 

@@ -5,6 +5,7 @@ mod bench;
 mod bodies;
 mod conditions;
 mod failures;
+mod forms;
 mod harm;
 mod ids;
 mod ordering;

@@ -8,6 +8,9 @@ use super::composite::Field;
 use super::types::{Known, TypeKind, Types};
 use super::{array, composite, datetime, hstore, number, string};
 
+const INT8: u32 = 20;
+const NUMERIC: u32 = 1700;
+
 /// How the text of one type becomes JSON: worked out once per Relation message.
 #[derive(Clone, Debug)]
 pub struct Encoder(Plan);
@@ -19,6 +22,16 @@ pub enum Fidelity {
     Exact,
     /// Bytes that are no UTF-8 became U+FFFD.
     Lossy,
+}
+
+/// What becomes of numbers that may have more digits than a double keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LargeNumbers {
+    #[default]
+    Numbers,
+    /// `int8` and `numeric` go as strings, whatever their values, also in arrays, domains and
+    /// composite types; a number in a json is what was written there.
+    Strings,
 }
 
 /// The text is not what the type's output function writes: the type has changed
@@ -34,11 +47,16 @@ pub(super) enum Plan {
     Text,
     Bool,
     Number,
+    /// Between quotes.
+    NumberText,
     Json(Trust),
     Timestamp,
     TimestampTz,
     Vector(Arc<Plan>),
-    Array { element: Arc<Plan>, delimiter: u8 },
+    Array {
+        element: Arc<Plan>,
+        delimiter: u8,
+    },
     Composite(Arc<[Field]>),
     Hstore,
 }
@@ -56,8 +74,14 @@ pub(super) enum Trust {
 impl Encoder {
     /// An unknown type goes as its text.
     pub fn new(oid: u32, types: &Types) -> Self {
+        Encoder::of(oid, types, LargeNumbers::Numbers)
+    }
+
+    /// The same, with large numbers as they are wanted.
+    pub fn of(oid: u32, types: &Types, large_numbers: LargeNumbers) -> Self {
         let mut planner = Planner {
             types,
+            large_numbers,
             plans: HashMap::new(),
         };
         Encoder(planner.plan(oid, Trust::Stream))
@@ -81,6 +105,7 @@ impl Plan {
         match self {
             Plan::Text => Ok(string::write(text, json)),
             Plan::Number => number::write(text, json),
+            Plan::NumberText => number::write_quoted(text, json),
             Plan::Bool => {
                 json.extend_from_slice(match text {
                     b"t" => b"true",
@@ -106,6 +131,7 @@ impl Plan {
 
 struct Planner<'a> {
     types: &'a Types,
+    large_numbers: LargeNumbers,
     /// `None`: being made. A type that contains itself, which Postgres does not
     /// allow, ends as text there.
     plans: HashMap<(u32, Trust), Option<Plan>>,
@@ -128,7 +154,10 @@ impl Planner<'_> {
             Some(Known::Builtin(builtin)) => match builtin {
                 Builtin::Text => Plan::Text,
                 Builtin::Bool => Plan::Bool,
-                Builtin::Number => Plan::Number,
+                Builtin::Number => match (self.large_numbers, oid) {
+                    (LargeNumbers::Strings, INT8 | NUMERIC) => Plan::NumberText,
+                    _ => Plan::Number,
+                },
                 Builtin::Json => Plan::Json(trust),
                 Builtin::Timestamp => Plan::Timestamp,
                 Builtin::TimestampTz => Plan::TimestampTz,

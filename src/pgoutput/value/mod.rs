@@ -26,7 +26,7 @@ mod composite;
 mod hstore;
 mod quoted;
 
-pub use encoder::{Encoder, Fidelity, Misfit};
+pub use encoder::{Encoder, Fidelity, LargeNumbers, Misfit};
 pub use string::write_string;
 pub use types::{TypeKind, Types};
 

@@ -19,6 +19,17 @@ pub(super) fn write(text: &[u8], json: &mut Vec<u8>) -> Result<Fidelity, Misfit>
     Ok(Fidelity::Exact)
 }
 
+/// The same between quotes.
+pub(super) fn write_quoted(text: &[u8], json: &mut Vec<u8>) -> Result<Fidelity, Misfit> {
+    if !is_json(text) {
+        return write(text, json);
+    }
+    json.push(b'"');
+    json.extend_from_slice(text);
+    json.push(b'"');
+    Ok(Fidelity::Exact)
+}
+
 /// `-? (0 | [1-9][0-9]*) (\.[0-9]+)? ([eE][+-]?[0-9]+)?`
 fn is_json(text: &[u8]) -> bool {
     let unsigned = text.strip_prefix(b"-").unwrap_or(text);

@@ -293,6 +293,16 @@ impl Daemon {
         }
     }
 
+    /// The most that the process has had resident, in bytes: `VmHWM` of proc(5).
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.running().pid);
+        let status = std::fs::read_to_string(path).expect("the process' status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kib: u64 = kib.expect("VmHWM").parse().expect("a number");
+        kib * 1024
+    }
+
     pub fn is_running(&self) -> bool {
         self.process.as_ref().is_some_and(Process::is_running)
     }
