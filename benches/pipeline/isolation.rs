@@ -5,12 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::Size;
+use crate::backlog::{BATCH, Way, walhook};
 use crate::harness::Cluster;
 use crate::receiver::{Counting, Manner};
 use crate::report::Report;
 use crate::setting::{Setting, peak_mib};
 
-const BATCH: &str = "batch: {events: 100, wait: 5ms}";
 /// One event a request, as most receivers have it.
 const SINGLE: &str = "order: key";
 /// Where nobody listens.
@@ -99,7 +99,7 @@ async fn offered(
     setting.offer(rows_per_second, during).await;
     let rate = good.events() as f64 / during.as_secs_f64();
     let lag = setting.lag_returns().await;
-    let peak_mib = peak_mib(&daemon).await;
+    let peak_mib = peak_mib(&daemon);
     println!("{rate:.0} events/s, lag back after {lag:.1?}, {peak_mib:.0} MiB");
     Offered {
         rate,
@@ -110,17 +110,7 @@ async fn offered(
 
 /// Events a second of a backlog that waits in the WAL.
 async fn capacity(cluster: &std::sync::Arc<Cluster>, rows: u64, options: &str) -> f64 {
-    let mut setting = Setting::new(cluster).await;
-    let good = Counting::start(Manner::AtOnce).await;
-    let mut daemon = setting.daemon(&[("good", good.url(), options)]).await;
-    assert_eq!(daemon.stop().await, 0);
-    setting.insert(rows).await;
-    let began = Instant::now();
-    daemon.launch();
-    until(&good, rows).await;
-    let rate = rows as f64 / began.elapsed().as_secs_f64();
-    println!("{rate:.0} events/s live");
-    rate
+    walhook(cluster, rows, Way::Tcp, options).await.rate
 }
 
 async fn drain_once(cluster: &std::sync::Arc<Cluster>, rows: u64) -> (f64, f64) {
@@ -129,19 +119,13 @@ async fn drain_once(cluster: &std::sync::Arc<Cluster>, rows: u64) -> (f64, f64) 
     let mut daemon = setting.daemon(&[("good", DEAD.to_owned(), BATCH)]).await;
     setting.insert(rows).await;
     setting.lag_returns().await;
-    let peak_mib = peak_mib(&daemon).await;
+    let peak_mib = peak_mib(&daemon);
     daemon.edit_config(DEAD, &good.url());
     assert_eq!(daemon.stop().await, 0);
     let began = Instant::now();
     daemon.launch();
-    until(&good, rows).await;
+    good.wait_for(rows).await;
     let rate = rows as f64 / began.elapsed().as_secs_f64();
     println!("{rate:.0} events/s drained, {peak_mib:.0} MiB while they waited");
     (rate, peak_mib)
-}
-
-async fn until(receiver: &Counting, events: u64) {
-    while receiver.events() < events {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }

@@ -3,7 +3,7 @@
 //!
 //!     cargo bench --bench pipeline                    all, about ten minutes
 //!     cargo bench --bench pipeline -- --quick         the same, smaller, one pair each
-//!     cargo bench --bench pipeline -- isolation       by name: latency, isolation, drain
+//!     cargo bench --bench pipeline -- isolation       by name: backlog, latency, isolation, drain
 //!
 //! Ours and the baseline alternate; the medians, their spread and the ratio are printed as
 //! a table and as a line of JSON. The machine is noisy: only ratios of one run count.
@@ -24,6 +24,7 @@
 )]
 mod harness;
 
+mod backlog;
 mod isolation;
 mod latency;
 mod receiver;
@@ -60,6 +61,9 @@ async fn main() {
     let names: Vec<&String> = arguments.iter().filter(|a| !a.starts_with("--")).collect();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| *n == name);
     let mut report = Report::default();
+    if wanted("backlog") {
+        backlog::backlog(size, &mut report).await;
+    }
     if wanted("latency") {
         latency::latency(size, &mut report).await;
     }

@@ -45,6 +45,12 @@ impl Counting {
         format!("http://{}/hooks", self.address)
     }
 
+    pub async fn wait_for(&self, events: u64) {
+        while self.events() < events {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Events that were answered with 2xx.
     pub fn events(&self) -> u64 {
         self.events.load(Ordering::Relaxed)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
+use crate::backlog::Way;
 use crate::harness::{Cluster, Daemon, Database, verify};
 
 /// About 600 bytes of JSON a row.
@@ -32,7 +33,14 @@ impl Setting {
 
     /// A daemon with these endpoints, each with lines of YAML of its own; it streams.
     pub async fn daemon(&self, endpoints: &[(&str, String, &str)]) -> Daemon {
-        let mut daemon = Daemon::of(&self.db);
+        self.daemon_by(Way::Tcp, endpoints).await
+    }
+
+    pub async fn daemon_by(&self, way: Way, endpoints: &[(&str, String, &str)]) -> Daemon {
+        let mut daemon = match way {
+            Way::Tcp => Daemon::of(&self.db),
+            Way::UnixSocket => Daemon::of(&self.db).url(&self.db.keywords()),
+        };
         let names: Vec<&str> = endpoints.iter().map(|(name, ..)| *name).collect();
         for (name, url, options) in endpoints {
             let secret = verify::random_secret();
@@ -88,10 +96,6 @@ impl Setting {
 }
 
 /// The most memory that the daemon ever had, in MiB.
-pub async fn peak_mib(daemon: &Daemon) -> f64 {
-    let pid = daemon.status().await["daemon"]["pid"].to_string();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kib.unwrap_or(0.0) / 1024.0
+pub fn peak_mib(daemon: &Daemon) -> f64 {
+    daemon.peak_memory() as f64 / f64::from(1 << 20)
 }

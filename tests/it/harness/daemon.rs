@@ -293,9 +293,13 @@ impl Daemon {
         }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.running().pid
+    }
+
     /// The most that the process has had resident, in bytes: `VmHWM` of proc(5).
     pub fn peak_memory(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.running().pid);
+        let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(path).expect("the process' status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
