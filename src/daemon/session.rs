@@ -216,7 +216,13 @@ async fn stream(
             }
             return ended;
         }
-        ended = watch.run() => return ended,
+        ended = watch.run() => {
+            ended?;
+            // The slot is lost: with its own words, and the gap.
+            slot::compare_again(source, &control.client).await?;
+            let reason = "the slot was lost while it was read".to_owned();
+            return Err(SessionError::Transient(reason));
+        }
         () = shown => {}
     }
     // What was read stays with the lanes until they have told what they settled; the

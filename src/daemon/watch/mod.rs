@@ -27,7 +27,7 @@ use crate::postgres::Client;
 use crate::postgres::catalog;
 use crate::postgres::preflight::{self, Found, Report};
 use crate::postgres::publication::{self, PublicationError};
-use crate::postgres::slot::{OpenTransaction, WalStatus};
+use crate::postgres::slot::{OpenTransaction, SlotFacts, WalStatus};
 use crate::postgres::watch::{self, Observed};
 use crate::store::{Gap, GapReason, Progress};
 use crate::telemetry::metrics::{OfKind, OfStatus};
@@ -108,6 +108,11 @@ enum Published {
     NotAll,
 }
 
+/// Dropped, or invalidated for good.
+fn is_lost(slot: Option<&SlotFacts>) -> bool {
+    slot.is_none_or(|slot| slot.invalidation().is_some())
+}
+
 /// A table, an operation or a publication is missing.
 fn misses(report: &Report) -> bool {
     let mut found = report.problems.iter().map(|problem| &problem.found);
@@ -136,7 +141,9 @@ impl Looked {
 }
 
 impl Watch<'_> {
-    /// Runs until a query fails.
+    /// Runs until a query fails, or the slot is gone or lost: nothing more comes from it. A
+    /// reader that waits for room does not hear of that, for it stands behind what was sent
+    /// before.
     pub async fn run(mut self) -> Result<(), SessionError> {
         let slot = self.config.source.slot.clone();
         let mut tick = tokio::time::interval(EVERY);
@@ -147,6 +154,9 @@ impl Watch<'_> {
             tick.tick().await;
             let observing = async { Ok(watch::observe(self.client, &slot).await?) };
             let observed = within(SILENCE_MAX, observing).await?;
+            if is_lost(observed.slot.as_ref()) {
+                return Ok(());
+            }
             let is_known = catalog.as_ref().is_some_and(|(known, looked_at)| {
                 *known == observed.catalog && looked_at.elapsed() < LOOK_EVERY
             });
