@@ -196,6 +196,7 @@ async fn build(
         endpoints: endpoint_names(&config),
         tracker: Arc::clone(&shared.tracker),
         store: store.clone(),
+        spool: Arc::clone(&shared.spool),
         metrics: Arc::clone(&metrics),
         view: Arc::clone(&view),
         lineage: lineage_known,

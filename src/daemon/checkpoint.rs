@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A few times a second while events are settled; once a second while only
-//! keepalives come, which a busy cluster sends 200 times a second.
+//! keepalives come, which a busy cluster sends 200 times a second. What does not fit on
+//! the disk is tried again until it does; nothing is confirmed meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +14,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, info, warn};
 
 use crate::failpoint;
 use crate::lane::clock::unix_us;
+use crate::lane::spool_room::SpoolRoom;
 use crate::lsn::Lsn;
 use crate::progress::tracker::{Tracker, Unsaved};
 use crate::store::{
     Checkpoint, Gap, GapReason, JournalEntry, LanePosition, Progress, RunProgress, Settled,
-    StoreCallError, StoreHandle, StoreStopped, of_key,
+    StoreCallError, StoreError, StoreHandle, StoreStopped, of_key,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::view::View;
@@ -43,6 +45,8 @@ pub struct Checkpointer {
     pub endpoints: Vec<Arc<str>>,
     pub tracker: Arc<Tracker>,
     pub store: StoreHandle,
+    /// Told when its disk is full.
+    pub spool: Arc<SpoolRoom>,
     pub metrics: Arc<Metrics>,
     pub view: Arc<View>,
     /// Known once Postgres was asked; nothing is settled before.
@@ -58,46 +62,79 @@ impl Checkpointer {
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut saved = Instant::now();
+        // What was taken and is not on disk.
+        let mut taken = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = tick.tick() => {}
             }
-            if self.tracker.only_idle() && saved.elapsed() < IDLE_EVERY {
+            if taken.is_none() && self.tracker.only_idle() && saved.elapsed() < IDLE_EVERY {
                 continue;
             }
-            if self.save().await? {
-                saved = Instant::now();
+            let refused = taken.is_some();
+            taken = taken.or_else(|| self.take());
+            let Some(progress) = &taken else {
+                continue;
+            };
+            match self.save(progress).await {
+                Ok(()) => {
+                    taken = None;
+                    saved = Instant::now();
+                    self.written(refused);
+                }
+                // Rolled back, and it may pass: what is not on disk is not confirmed.
+                Err(StoreCallError::Store(error)) if error.may_pass() => {
+                    self.not_written(&error, refused);
+                }
+                Err(error) => return Err(error),
             }
         }
-        self.save().await?;
+        if let Some(progress) = &taken {
+            self.save(progress).await?;
+        }
+        if let Some(progress) = self.take() {
+            self.save(&progress).await?;
+        }
         Ok(())
     }
 
-    /// Saves what has changed; false when nothing had.
-    async fn save(&self) -> Result<bool, StoreCallError> {
-        let Some(lineage) = *self.lineage.borrow() else {
-            return Ok(false);
-        };
-        let unsaved = self.tracker.take_unsaved();
-        if unsaved.is_empty() {
-            return Ok(false);
+    fn written(&self, refused: bool) {
+        self.spool.checkpoint_fits(true);
+        if refused {
+            info!("checkpoints are written again");
         }
-        let checkpoint = unsaved.checkpoint;
-        let progress = self.progress(unsaved, lineage);
+    }
+
+    /// It is tried again; told once.
+    fn not_written(&self, error: &StoreError, refused: bool) {
+        let fits = !matches!(error, StoreError::DiskFull { .. });
+        self.spool.checkpoint_fits(fits);
+        if !refused {
+            warn!(%error, "the checkpoint cannot be written, so nothing more is confirmed; trying again");
+        }
+    }
+
+    /// What has changed since the last time; `None`: nothing.
+    fn take(&self) -> Option<Arc<Progress>> {
+        let lineage = (*self.lineage.borrow())?;
+        let unsaved = self.tracker.take_unsaved();
+        (!unsaved.is_empty()).then(|| Arc::new(self.progress(unsaved, lineage)))
+    }
+
+    async fn save(&self, progress: &Arc<Progress>) -> Result<(), StoreCallError> {
         failpoint::before("checkpoint").map_err(|_| StoreStopped)?;
-        self.store
-            .call(move |store| store.commit(&progress))
-            .await?;
+        let written = Arc::clone(progress);
+        self.store.call(move |store| store.commit(&written)).await?;
         failpoint::after("checkpoint").map_err(|_| StoreStopped)?;
         self.metrics.checkpoints.inc();
-        if let Some(lsn) = checkpoint {
+        if let Some(Checkpoint { lsn, .. }) = progress.checkpoint {
             debug!(%lsn, "checkpoint");
             self.view.update(|shown| shown.checkpoint = lsn);
             // No receiver while there is no stream.
             let _ = self.durable.send_replace(lsn);
         }
-        Ok(true)
+        Ok(())
     }
 
     fn progress(&self, unsaved: Unsaved, lineage: Lineage) -> Progress {
@@ -170,7 +207,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::store::{StateLock, Store};
+    use crate::store::{SpoolFull, StateLock, Store};
 
     #[tokio::test]
     async fn nothing_may_be_confirmed_before_it_is_on_disk() {
@@ -190,19 +227,21 @@ mod tests {
             endpoints: Vec::new(),
             tracker,
             store,
+            spool: Arc::new(SpoolRoom::new(1 << 30, SpoolFull::Stop, 0)),
             metrics: Arc::new(Metrics::new()),
             view: Arc::new(View::new(Vec::new(), SystemTime::UNIX_EPOCH)),
             lineage,
             durable,
         };
-        let saving = tokio::spawn(async move { checkpointer.save().await });
+        let taken = checkpointer.take().unwrap();
+        let saving = tokio::spawn(async move { checkpointer.save(&taken).await });
         // The disk takes its time: the store's thread has not begun.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
         assert_eq!(*to_confirm.borrow(), Lsn(50));
         let thread = tokio::task::spawn_blocking(move || thread.run());
-        assert!(saving.await.unwrap().unwrap());
+        saving.await.unwrap().unwrap();
         assert_eq!(*to_confirm.borrow(), Lsn(100));
         thread.await.unwrap();
     }

@@ -98,6 +98,7 @@ impl Control {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at_ms: self.started_at_ms,
         });
+        status.problems.extend(shown.spool.warning.clone());
         status.problems.extend(shown.warnings.iter().cloned());
         let ours = &*self.shared.slot;
         let at = match status.slots.iter().position(|slot| slot.slot == ours) {

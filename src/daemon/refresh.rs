@@ -51,7 +51,7 @@ impl Refresher {
                 .set(waiting);
             metrics.events_waiting.get_or_create(&of).inc_by(waiting);
         }
-        self.spool(tallies, &mut SpoolWatch::default());
+        self.spool(tallies, 0, &mut SpoolWatch::default());
     }
 
     /// Sets the gauges that need no I/O.
@@ -97,10 +97,10 @@ impl Refresher {
 
     async fn stored(&self, watch: &mut SpoolWatch) -> Result<(), StoreCallError> {
         let slot = self.shared.slot.to_string();
-        let tallies = self
+        let (tallies, reusable) = self
             .shared
             .store
-            .call(move |store| store.counts(&slot))
+            .call(move |store| Ok((store.counts(&slot)?, store.free_bytes()?)))
             .await?;
         // What is gone from the store is gone from the page.
         let metrics = &self.shared.metrics;
@@ -118,12 +118,13 @@ impl Refresher {
                 .get_or_create(&of)
                 .set(gauge(tally.waiting.events));
         }
-        self.spool(&tallies, watch);
+        self.spool(&tallies, reusable, watch);
         Ok(())
     }
 
-    /// How full the spool is, for the endpoints, the metrics and the pages.
-    fn spool(&self, tallies: &[Tally], watch: &mut SpoolWatch) {
+    /// How full the spool is, for the endpoints, the metrics and the pages. `reusable` is
+    /// what the state file has free inside.
+    fn spool(&self, tallies: &[Tally], reusable: u64, watch: &mut SpoolWatch) {
         let bytes = |tally: &Tally| tally.waiting.bytes + tally.dead.bytes + tally.retrying.bytes;
         let used = tallies.iter().map(bytes).sum();
         let waiting = self.endpoints.iter().enumerate().map(|(index, name)| {
@@ -132,7 +133,8 @@ impl Refresher {
             (EndpointIndex(index), waiting)
         });
         let room = &self.shared.spool;
-        room.is(used, waiting, self.free_bytes());
+        let free = self.free_bytes().saturating_add(reusable);
+        room.is(used, waiting, free);
         let now = room.now();
         let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.shared.metrics.spool_bytes.set(gauge(now.used));

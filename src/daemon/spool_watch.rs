@@ -57,8 +57,16 @@ impl SpoolWatch {
 fn sentence(spool: &SpoolUse, most: Option<&str>, full_in: Option<Duration>) -> String {
     let most = match most {
         Some(name) => format!("most of it waits for endpoint \"{name}\""),
-        None => "most of it is dead letters".to_owned(),
+        None if spool.used > 0 => "most of it is dead letters".to_owned(),
+        None => "nothing waits in it".to_owned(),
     };
+    if spool.disk_is_full {
+        return format!(
+            "the disk of the state file is full: the spool cannot grow ({} bytes), {most}; no more \
+             is confirmed to Postgres, and reading stops for all once memory is full, until there is room",
+            spool.used
+        );
+    }
     if spool.stops {
         return format!(
             "the spool is full ({} bytes), {most}: reading stops for all until there is room",
@@ -95,6 +103,7 @@ mod tests {
             limit: 1000,
             most: None,
             is_full: used >= 1000,
+            disk_is_full: false,
             stops: used >= 1000,
         }
     }
@@ -122,5 +131,19 @@ mod tests {
         assert!(full.contains("is full") && full.contains("stops"), "{full}");
         assert_eq!(watch.look(&used(100), None, at(90)), None);
         assert_eq!(watch.told, 0);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_whatever_the_spool_may_have() {
+        let full = SpoolUse {
+            limit: 30,
+            disk_is_full: true,
+            stops: true,
+            ..used(30)
+        };
+        let mut watch = SpoolWatch::default();
+        let told = watch.look(&full, Some("crm"), Instant::now());
+        insta::assert_snapshot!(told.unwrap(), @r#"the disk of the state file is full: the spool cannot grow (30 bytes), most of it waits for endpoint "crm"; no more is confirmed to Postgres, and reading stops for all once memory is full, until there is room"#);
+        assert_eq!(watch.told, 100);
     }
 }

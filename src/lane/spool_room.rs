@@ -20,10 +20,18 @@ pub struct SpoolRoom {
     /// `spool.max_bytes`, or less where the disk has less.
     limit: AtomicU64,
     used: AtomicU64,
-    /// The last write did not fit on the disk, whatever was free before it.
-    disk_is_full: AtomicBool,
-    /// Waiting on disk, by endpoint.
-    endpoints: Vec<AtomicU64>,
+    /// By endpoint.
+    endpoints: Vec<OfEndpoint>,
+    /// The last checkpoint did not fit on the disk: nothing is confirmed.
+    checkpoint_does_not_fit: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct OfEndpoint {
+    /// Waiting on disk.
+    bytes: AtomicU64,
+    /// Its last write did not fit on the disk, whatever was free before it.
+    does_not_fit: AtomicBool,
 }
 
 /// Whether an endpoint may write to the spool now.
@@ -40,17 +48,23 @@ pub enum MayWrite {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct SpoolUse {
     pub used: u64,
+    /// What is used, where the disk takes no more.
     pub limit: u64,
     /// The endpoint with most of it.
     pub most: Option<EndpointIndex>,
     pub is_full: bool,
+    /// The state file cannot grow, whatever the spool may have.
+    pub disk_is_full: bool,
     /// It is full, or its disk is, and so reading stops for all once memory is.
     pub stops: bool,
 }
 
 impl SpoolUse {
     pub fn percent(&self) -> u64 {
-        self.used.saturating_mul(100) / self.limit.max(1)
+        if self.limit == 0 {
+            return 100;
+        }
+        self.used.saturating_mul(100) / self.limit
     }
 
     pub fn is_warned_of(&self) -> bool {
@@ -65,44 +79,53 @@ impl SpoolRoom {
             full,
             limit: AtomicU64::new(bytes_max),
             used: AtomicU64::new(0),
-            disk_is_full: AtomicBool::new(false),
-            endpoints: (0..endpoints).map(|_| AtomicU64::new(0)).collect(),
+            endpoints: (0..endpoints).map(|_| OfEndpoint::default()).collect(),
+            checkpoint_does_not_fit: AtomicBool::new(false),
         }
     }
 
     /// What the state file says: bytes that wait or are dead, those that wait by endpoint,
-    /// and what is free on its disk.
+    /// and what is free on its disk and in itself.
     pub fn is(&self, used: u64, waiting: impl Iterator<Item = (EndpointIndex, u64)>, free: u64) {
         self.used.store(used, Ordering::Relaxed);
         for endpoint in &self.endpoints {
-            endpoint.store(0, Ordering::Relaxed);
+            endpoint.bytes.store(0, Ordering::Relaxed);
         }
         for (endpoint, bytes) in waiting {
-            if let Some(sum) = self.endpoints.get(endpoint.0) {
-                sum.store(bytes, Ordering::Relaxed);
+            if let Some(of) = self.endpoints.get(endpoint.0) {
+                of.bytes.store(bytes, Ordering::Relaxed);
             }
         }
-        // Of the disk a fifth stays for others: for the database, as often as not.
-        let share = used.saturating_add(free - free / 5);
+        // Of what it could have a fifth stays for others, for the database as often as not,
+        // and for checkpoints: what waits could not be settled on a disk that is full.
+        let all = used.saturating_add(free);
+        let share = all - all / 5;
         self.limit
             .store(self.bytes_max.min(share), Ordering::Relaxed);
     }
 
-    /// A write did not fit on the disk: it is tried again.
-    pub fn did_not_fit(&self) {
-        self.disk_is_full.store(true, Ordering::Relaxed);
+    /// A write did not fit on the disk, and is tried again. Whether that is new.
+    pub fn did_not_fit(&self, endpoint: EndpointIndex) -> bool {
+        let of = self.endpoints.get(endpoint.0);
+        of.is_some_and(|of| !of.does_not_fit.swap(true, Ordering::Relaxed))
+    }
+
+    /// Whether the last checkpoint was written; it is tried again.
+    pub fn checkpoint_fits(&self, fits: bool) {
+        self.checkpoint_does_not_fit.store(!fits, Ordering::Relaxed);
     }
 
     pub fn written(&self, endpoint: EndpointIndex, bytes: u64) {
-        self.disk_is_full.store(false, Ordering::Relaxed);
         self.used.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(sum) = self.endpoints.get(endpoint.0) {
-            sum.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(of) = self.endpoints.get(endpoint.0) {
+            of.bytes.fetch_add(bytes, Ordering::Relaxed);
+            of.does_not_fit.store(false, Ordering::Relaxed);
         }
     }
 
     pub fn may_write(&self, endpoint: EndpointIndex) -> MayWrite {
-        let use_now = self.now();
+        // A disk that is full is tried again.
+        let use_now = self.of_limit();
         let is_most = use_now.most == Some(endpoint);
         match self.full {
             SpoolFull::Disable if use_now.is_full => MayWrite::Disable,
@@ -113,11 +136,27 @@ impl SpoolRoom {
     }
 
     pub fn now(&self) -> SpoolUse {
+        let does_not_fit = |of: &OfEndpoint| of.does_not_fit.load(Ordering::Relaxed);
+        let use_now = self.of_limit();
+        if !self.checkpoint_does_not_fit.load(Ordering::Relaxed)
+            && !self.endpoints.iter().any(does_not_fit)
+        {
+            return use_now;
+        }
+        SpoolUse {
+            limit: use_now.limit.min(use_now.used),
+            disk_is_full: true,
+            stops: true,
+            ..use_now
+        }
+    }
+
+    fn of_limit(&self) -> SpoolUse {
         let used = self.used.load(Ordering::Relaxed);
         let limit = self.limit.load(Ordering::Relaxed);
         let sums = self.endpoints.iter().enumerate();
         let most = sums
-            .map(|(index, sum)| (sum.load(Ordering::Relaxed), index))
+            .map(|(index, of)| (of.bytes.load(Ordering::Relaxed), index))
             .filter(|(sum, _)| *sum > 0)
             .max();
         SpoolUse {
@@ -125,8 +164,8 @@ impl SpoolRoom {
             limit,
             most: most.map(|(_, index)| EndpointIndex(index)),
             is_full: used >= limit,
-            stops: used >= limit && self.full == SpoolFull::Stop
-                || self.disk_is_full.load(Ordering::Relaxed),
+            disk_is_full: false,
+            stops: used >= limit && self.full == SpoolFull::Stop,
         }
     }
 }
@@ -161,9 +200,45 @@ mod tests {
     fn a_small_disk_is_a_smaller_spool() {
         let room = SpoolRoom::new(1000, SpoolFull::Stop, 1);
         room.is(100, [(A, 100)].into_iter(), 500);
-        assert_eq!(room.now().limit, 500);
+        assert_eq!(room.now().limit, 480);
         assert!(!room.now().is_warned_of());
         room.written(A, 150);
         assert!(room.now().is_warned_of());
+    }
+
+    #[test]
+    fn it_leaves_a_fifth_of_the_disk_however_often_it_looks() {
+        let room = SpoolRoom::new(1 << 40, SpoolFull::Stop, 1);
+        let (mut used, mut free) = (0, 1000);
+        room.is(used, std::iter::empty(), free);
+        while room.may_write(A) == MayWrite::Yes {
+            (used, free) = (used + 10, free - 10);
+            room.is(used, [(A, used)].into_iter(), free);
+        }
+        assert_eq!((used, free), (800, 200));
+    }
+
+    #[test]
+    fn a_disk_that_is_full_is_said_to_be_until_all_that_did_not_fit_is_written() {
+        let room = SpoolRoom::new(1000, SpoolFull::Stop, 2);
+        room.is(100, [(A, 100)].into_iter(), 1 << 40);
+        assert!(room.did_not_fit(A));
+        assert!(!room.did_not_fit(A));
+        room.checkpoint_fits(false);
+        let is_full = |room: &SpoolRoom| {
+            let now = room.now();
+            assert_eq!(now.disk_is_full, now.stops);
+            (now.stops, now.percent())
+        };
+        assert_eq!(is_full(&room), (true, 100));
+        // It is tried again, whatever others wrote.
+        assert_eq!(room.may_write(A), MayWrite::Yes);
+        room.written(B, 0);
+        room.checkpoint_fits(true);
+        assert_eq!(is_full(&room), (true, 100));
+        room.written(A, 0);
+        assert_eq!(is_full(&room), (false, 10));
+        room.checkpoint_fits(false);
+        assert_eq!(is_full(&room), (true, 100));
     }
 }

@@ -54,6 +54,15 @@ impl Store {
         })
     }
 
+    /// What the file has free inside, for what is written next.
+    pub fn free_bytes(&mut self) -> Result<u64, StoreError> {
+        self.read("look for free pages", |connection| {
+            let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get(0));
+            let (pages, size): (i64, i64) = (number("freelist_count")?, number("page_size")?);
+            Ok(pages.cast_unsigned().saturating_mul(size.cast_unsigned()))
+        })
+    }
+
     pub(super) fn read<T>(
         &mut self,
         action: &'static str,

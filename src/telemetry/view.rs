@@ -59,7 +59,7 @@ pub struct SpoolShown {
     pub most: Option<Arc<str>>,
     /// At the pace of late; `None`: it does not grow.
     pub full_in: Option<Duration>,
-    /// It is full, and so reading stops for all once memory is.
+    /// It is full, or its disk is, and so reading stops for all once memory is.
     pub stops: bool,
     /// What a person should know of it: a sentence.
     pub warning: Option<String>,

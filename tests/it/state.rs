@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::harness::daemon::Builder;
+use crate::harness::metrics::{SPOOL_BYTES, SPOOL_BYTES_MAX};
 use crate::harness::{
-    ALL_EVENTS, Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, oracle,
+    ALL_EVENTS, Answer, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually, oracle,
 };
 
 async fn orders() -> (Database, Receiver, Builder) {
@@ -206,4 +208,105 @@ async fn on_a_full_disk_nothing_is_confirmed_that_is_not_stored() {
     assert_eq!(all.len(), 8000);
     oracle::assert_in_order_per_table(&events);
     drop(daemon);
+}
+
+/// That no more fits on the disk is said everywhere.
+async fn is_told(daemon: &Daemon, said: &str) {
+    let (_, page) = daemon.get("/readyz").await;
+    let status = daemon.cli(&["status"]).await.text();
+    let log = daemon.output();
+    for (place, text) in [("/readyz", page), ("status", status), ("log", log)] {
+        assert!(text.contains(said), "{place}: no {said:?} in\n{text}");
+    }
+    let metrics = daemon.metrics().await;
+    let [used, limit] = [SPOOL_BYTES, SPOOL_BYTES_MAX].map(|name| metrics.sum(name, &[]));
+    assert!(used >= limit, "{used} of {limit}");
+}
+
+#[tokio::test]
+async fn while_the_spool_does_not_fit_on_its_disk_status_updates_go_on_and_then_all_arrives() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(tiny) = Tiny::mount(directory.path(), "3m") else {
+        eprintln!("not tested: only root may mount a file system of 3 MB");
+        return;
+    };
+    let cluster = Cluster::own().setting("wal_sender_timeout", "'2s'");
+    let cluster = cluster.start().await;
+    let db = cluster.database().await;
+    db.sql(ORDERS).await;
+    let receiver = Receiver::start().await;
+    let daemon = Daemon::of(&db)
+        .endpoint("r", &receiver)
+        .top("memory: {max_bytes: 1MiB}")
+        .table("public.orders", ALL_EVENTS)
+        .state(&directory.path().join("state.db"))
+        .start()
+        .await;
+    receiver.refuse().await;
+    db.sql(
+        "INSERT INTO orders (id, note) SELECT g, repeat('x', 1000) FROM generate_series(1, 8000) g",
+    )
+    .await;
+    let written = db.lsn().await;
+    eventually("full", || async { daemon.readiness().await == Some(503) }).await;
+    is_told(&daemon, "reading stops for all").await;
+    let walsender = format!(
+        "SELECT active_pid FROM pg_replication_slots WHERE slot_name = '{}'",
+        db.slot
+    );
+    let before: Option<i32> = db.value(&walsender).await;
+    // Without status updates the server would have cut it by then.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(daemon.is_running(), "{}", daemon.output());
+    assert_eq!(db.value::<Option<i32>>(&walsender).await, before);
+    assert!(before.is_some());
+    assert!(!db.has_confirmed(&written).await);
+    assert!(daemon.durable() >= db.slot_position().await);
+    tiny.grow("100m");
+    receiver.accept_again().await;
+    let events = receiver.wait_for(8000, 3 * SOON).await;
+    db.confirmed(SOON).await;
+    oracle::assert_no_repeats(&events);
+    oracle::assert_in_order_per_table(&events);
+    drop(daemon);
+}
+
+#[tokio::test]
+async fn while_a_checkpoint_does_not_fit_on_its_disk_nothing_is_confirmed_and_it_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(_tiny) = Tiny::mount(directory.path(), "3m") else {
+        eprintln!("not tested: only root may mount a file system of 3 MB");
+        return;
+    };
+    let (db, receiver, daemon) = orders().await;
+    let daemon = daemon.state(&directory.path().join("state.db"));
+    let mut daemon = daemon.start().await;
+    db.sql("INSERT INTO orders (id) VALUES (1)").await;
+    db.confirmed(SOON).await;
+    // Somebody else fills the disk.
+    let filler = directory.path().join("filler");
+    std::fs::write(&filler, vec![0; 4 << 20]).unwrap_err();
+    eventually("full", || async {
+        db.sql("INSERT INTO orders SELECT max(id) + 1 FROM orders")
+            .await;
+        daemon.readiness().await == Some(503)
+    })
+    .await;
+    is_told(&daemon, "the disk of the state file is full").await;
+    // Endpoints get what is committed meanwhile.
+    db.sql("INSERT INTO orders (id) VALUES (1000)").await;
+    let written = db.lsn().await;
+    receiver
+        .wait_until(
+            |events| events.iter().any(|event| event.data("id") == 1000),
+            SOON,
+        )
+        .await;
+    assert!(!db.has_confirmed(&written).await);
+    assert!(daemon.durable() >= db.slot_position().await);
+    std::fs::remove_file(filler).unwrap();
+    db.confirmed(SOON).await;
+    eventually("ready", || async { daemon.readiness().await == Some(200) }).await;
+    assert_eq!(daemon.stop().await, 0);
+    oracle::assert_no_repeats(&receiver.events());
 }

@@ -84,7 +84,11 @@ impl News {
     }
 
     fn filling(&mut self, spool: &SpoolShown) -> Option<Alert> {
-        let percent = spool.used.saturating_mul(100) / spool.limit.max(1);
+        let percent = if spool.stops {
+            100
+        } else {
+            spool.used.saturating_mul(100) / spool.limit.max(1)
+        };
         if percent < SPOOL_CALM {
             self.spool_level = 0;
         }

@@ -13,7 +13,7 @@ use crate::lane::state::Why;
 use crate::progress::tracker::DiskPlace;
 use crate::store::{
     EndpointState, Entry, LanePosition, Marker, NewRun, RunProgress, Settled, Spool,
-    StoreCallError, StoredEvent, WaitingRun,
+    StoreCallError, StoreError, StoredEvent, WaitingRun,
 };
 
 /// When there is no room, on disk or in memory, it is looked for again after so long.
@@ -110,8 +110,13 @@ impl Task {
             Ok(sequences) => sequences,
             // Rolled back: nothing is confirmed, and it is tried again.
             Err(StoreCallError::Store(error)) if error.may_pass() => {
-                warn!(endpoint = %self.endpoint.name, %error, "events cannot be written to the spool; trying again");
-                self.endpoint.shared.spool.did_not_fit();
+                let endpoint = &self.endpoint;
+                // A full disk is told once, until there is room.
+                let is_news = !matches!(error, StoreError::DiskFull { .. })
+                    || endpoint.shared.spool.did_not_fit(endpoint.index);
+                if is_news {
+                    warn!(endpoint = %endpoint.name, %error, "events cannot be written to the spool; trying again");
+                }
                 self.endpoint.lanes.not_written();
                 self.spooling.write_after = now + NO_ROOM_ON_DISK_MS;
                 return Ok(());
