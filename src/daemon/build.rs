@@ -180,7 +180,7 @@ async fn build(
         clock: Clock::start(),
     };
     let refresher = Refresher::new(&shared, &config);
-    refresher.restored(&restored.tallies);
+    refresher.restored(&restored.tallies, restored.free_bytes);
     let listener = match config.admin {
         Some(address) => Some(admin::bind(address).await?),
         None => None,

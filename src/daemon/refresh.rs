@@ -1,7 +1,6 @@
 //! Refreshing: gauges that are read off the state rather than counted, and the
 //! store's counts of what waits on disk and is dead.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +25,6 @@ pub struct Refresher {
     shared: Shared,
     /// By endpoint.
     endpoints: Arc<[Arc<str>]>,
-    state: PathBuf,
 }
 
 impl Refresher {
@@ -35,12 +33,11 @@ impl Refresher {
         Refresher {
             shared: shared.clone(),
             endpoints: names.map(|endpoint| Arc::clone(&endpoint.name)).collect(),
-            state: config.state.clone(),
         }
     }
 
-    /// What waits on disk at the start.
-    pub fn restored(&self, tallies: &[Tally]) {
+    /// What waits on disk at the start, and how much more fits there.
+    pub fn restored(&self, tallies: &[Tally], free_bytes: u64) {
         let metrics = &self.shared.metrics;
         for tally in tallies {
             let of = of_tally(tally);
@@ -51,7 +48,7 @@ impl Refresher {
                 .set(waiting);
             metrics.events_waiting.get_or_create(&of).inc_by(waiting);
         }
-        self.spool(tallies, 0, &mut SpoolWatch::default());
+        self.spool(tallies, free_bytes, &mut SpoolWatch::default());
     }
 
     /// Sets the gauges that need no I/O.
@@ -97,7 +94,7 @@ impl Refresher {
 
     async fn stored(&self, watch: &mut SpoolWatch) -> Result<(), StoreCallError> {
         let slot = self.shared.slot.to_string();
-        let (tallies, reusable) = self
+        let (tallies, free) = self
             .shared
             .store
             .call(move |store| Ok((store.counts(&slot)?, store.free_bytes()?)))
@@ -118,13 +115,12 @@ impl Refresher {
                 .get_or_create(&of)
                 .set(gauge(tally.waiting.events));
         }
-        self.spool(&tallies, reusable, watch);
+        self.spool(&tallies, free, watch);
         Ok(())
     }
 
-    /// How full the spool is, for the endpoints, the metrics and the pages. `reusable` is
-    /// what the state file has free inside.
-    fn spool(&self, tallies: &[Tally], reusable: u64, watch: &mut SpoolWatch) {
+    /// How full the spool is, for the endpoints, the metrics and the pages.
+    fn spool(&self, tallies: &[Tally], free: u64, watch: &mut SpoolWatch) {
         let bytes = |tally: &Tally| tally.waiting.bytes + tally.dead.bytes + tally.retrying.bytes;
         let used = tallies.iter().map(bytes).sum();
         let waiting = self.endpoints.iter().enumerate().map(|(index, name)| {
@@ -133,7 +129,6 @@ impl Refresher {
             (EndpointIndex(index), waiting)
         });
         let room = &self.shared.spool;
-        let free = self.free_bytes().saturating_add(reusable);
         room.is(used, waiting, free);
         let now = room.now();
         let gauge = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -153,18 +148,6 @@ impl Refresher {
                 warning,
             };
         });
-    }
-
-    /// On the state file's disk. Not known, it does not bound the spool.
-    fn free_bytes(&self) -> u64 {
-        let directory = self
-            .state
-            .parent()
-            .filter(|path| !path.as_os_str().is_empty());
-        match rustix::fs::statvfs(directory.unwrap_or(&self.state)) {
-            Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
-            Err(_) => u64::MAX,
-        }
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Restored {
     pub state: SlotState,
     pub waiting: Vec<WaitingLane>,
     pub tallies: Vec<Tally>,
+    /// What the state file could still take.
+    pub free_bytes: u64,
 }
 
 /// Loads it. When the rules have changed, the count of a change's events means nothing
@@ -77,6 +79,7 @@ pub async fn restore(store: &StoreHandle, config: &Config) -> Result<Restored, D
                 state: store.load(&slot)?,
                 waiting: store.waiting_lanes(&slot)?,
                 tallies: store.counts(&slot)?,
+                free_bytes: store.free_bytes()?,
             })
         })
         .await?;

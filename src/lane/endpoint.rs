@@ -98,8 +98,8 @@ enum Done {
         ticket: Ticket,
         stored: Result<(), StoreCallError>,
     },
-    /// Waiting events were appended to the spool, as runs of these sequences.
-    Written(Result<Vec<i64>, StoreCallError>),
+    /// Waiting events were appended to the spool.
+    Written(Result<spool::Written, StoreCallError>),
     Read {
         lane: LaneIndex,
         runs: Result<Vec<WaitingRun>, StoreCallError>,
@@ -324,7 +324,7 @@ impl Task {
                 let settled = self.endpoint.lanes.parked(ticket, now);
                 self.parked(settled);
             }
-            Done::Written(sequences) => self.written(sequences)?,
+            Done::Written(written) => self.written(written)?,
             Done::Read { lane, runs } => self.read_back(lane, runs?),
             Done::RetriedRead(events) => self.retried_read(events?),
             Done::RetriedRemoved { ids, stored } => {

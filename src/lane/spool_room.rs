@@ -17,9 +17,9 @@ const SHARE_MAX: u64 = 90;
 pub struct SpoolRoom {
     bytes_max: u64,
     full: SpoolFull,
-    /// `spool.max_bytes`, or less where the disk has less.
-    limit: AtomicU64,
     used: AtomicU64,
+    /// What the state file could still take, on its disk and inside.
+    free: AtomicU64,
     /// By endpoint.
     endpoints: Vec<OfEndpoint>,
     /// The last checkpoint did not fit on the disk: nothing is confirmed.
@@ -77,8 +77,8 @@ impl SpoolRoom {
         SpoolRoom {
             bytes_max,
             full,
-            limit: AtomicU64::new(bytes_max),
             used: AtomicU64::new(0),
+            free: AtomicU64::new(u64::MAX),
             endpoints: (0..endpoints).map(|_| OfEndpoint::default()).collect(),
             checkpoint_does_not_fit: AtomicBool::new(false),
         }
@@ -88,6 +88,7 @@ impl SpoolRoom {
     /// and what is free on its disk and in itself.
     pub fn is(&self, used: u64, waiting: impl Iterator<Item = (EndpointIndex, u64)>, free: u64) {
         self.used.store(used, Ordering::Relaxed);
+        self.free_is(free);
         for endpoint in &self.endpoints {
             endpoint.bytes.store(0, Ordering::Relaxed);
         }
@@ -96,12 +97,17 @@ impl SpoolRoom {
                 of.bytes.store(bytes, Ordering::Relaxed);
             }
         }
-        // Of what it could have a fifth stays for others, for the database as often as not,
-        // and for checkpoints: what waits could not be settled on a disk that is full.
-        let all = used.saturating_add(free);
-        let share = all - all / 5;
-        self.limit
-            .store(self.bytes_max.min(share), Ordering::Relaxed);
+    }
+
+    /// After a write it is less than was written: the write-ahead log grows, too.
+    pub fn free_is(&self, free: u64) {
+        self.free.store(free, Ordering::Relaxed);
+    }
+
+    /// Whether so much may be written without the risk that it fills the disk: it goes
+    /// into the write-ahead log, and from there into the file.
+    pub fn fits(&self, bytes: u64) -> bool {
+        bytes.saturating_mul(2) <= self.free.load(Ordering::Relaxed)
     }
 
     /// A write did not fit on the disk, and is tried again. Whether that is new.
@@ -117,6 +123,8 @@ impl SpoolRoom {
 
     pub fn written(&self, endpoint: EndpointIndex, bytes: u64) {
         self.used.fetch_add(bytes, Ordering::Relaxed);
+        let free = self.free.load(Ordering::Relaxed);
+        self.free_is(free.saturating_sub(bytes));
         if let Some(of) = self.endpoints.get(endpoint.0) {
             of.bytes.fetch_add(bytes, Ordering::Relaxed);
             of.does_not_fit.store(false, Ordering::Relaxed);
@@ -153,7 +161,10 @@ impl SpoolRoom {
 
     fn of_limit(&self) -> SpoolUse {
         let used = self.used.load(Ordering::Relaxed);
-        let limit = self.limit.load(Ordering::Relaxed);
+        // Of what it could have a fifth stays for others, for the database as often as not,
+        // and for checkpoints: what waits could not be settled on a disk that is full.
+        let all = used.saturating_add(self.free.load(Ordering::Relaxed));
+        let limit = self.bytes_max.min(all - all / 5);
         let sums = self.endpoints.iter().enumerate();
         let most = sums
             .map(|(index, of)| (of.bytes.load(Ordering::Relaxed), index))
@@ -216,6 +227,11 @@ mod tests {
             room.is(used, [(A, used)].into_iter(), free);
         }
         assert_eq!((used, free), (800, 200));
+        // Nor does one write fill it that is in the log and in the file.
+        assert!(room.fits(100) && !room.fits(101));
+        room.written(A, 10);
+        room.free_is(180);
+        assert!(room.fits(90) && !room.fits(91));
     }
 
     #[test]

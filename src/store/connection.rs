@@ -54,13 +54,17 @@ impl Store {
         })
     }
 
-    /// What the file has free inside, for what is written next.
+    /// What it could still take: on its disk, and in pages that are free inside. Where the
+    /// disk does not say, it does not count.
     pub fn free_bytes(&mut self) -> Result<u64, StoreError> {
-        self.read("look for free pages", |connection| {
+        let inside = self.read("look for free pages", |connection| {
             let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get(0));
             let (pages, size): (i64, i64) = (number("freelist_count")?, number("page_size")?);
             Ok(pages.cast_unsigned().saturating_mul(size.cast_unsigned()))
-        })
+        })?;
+        let on_disk = rustix::fs::statvfs(self.path())
+            .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        Ok(on_disk.saturating_add(inside))
     }
 
     pub(super) fn read<T>(

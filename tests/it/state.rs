@@ -310,3 +310,25 @@ async fn while_a_checkpoint_does_not_fit_on_its_disk_nothing_is_confirmed_and_it
     assert_eq!(daemon.stop().await, 0);
     oracle::assert_no_repeats(&receiver.events());
 }
+
+#[tokio::test]
+async fn a_spool_that_its_disk_has_no_room_for_drains_without_more_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(_tiny) = Tiny::mount(directory.path(), "16m") else {
+        return;
+    };
+    let (db, receiver, daemon) = orders().await;
+    let daemon = daemon.state(&directory.path().join("state.db"));
+    let daemon = daemon.start().await;
+    receiver.refuse().await;
+    db.sql(
+        "INSERT INTO orders (id, note) SELECT g, repeat('x', 5000) FROM generate_series(1, 6000) g",
+    )
+    .await;
+    eventually("full", || async { daemon.readiness().await == Some(503) }).await;
+    receiver.accept_again().await;
+    let events = receiver.wait_for(6000, 3 * SOON).await;
+    db.confirmed(SOON).await;
+    oracle::assert_no_repeats(&events);
+    oracle::assert_in_order_per_table(&events);
+}

@@ -20,6 +20,15 @@ use crate::store::{
 const NO_ROOM_ON_DISK_MS: MonotonicMs = 500;
 const NO_ROOM_IN_MEMORY_MS: MonotonicMs = 20;
 
+/// What a write came to.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// Of its runs.
+    sequences: Vec<i64>,
+    /// What the state file could still take after it.
+    free_bytes: Option<u64>,
+}
+
 /// How the endpoint's spooling goes.
 #[derive(Debug, Default)]
 pub(super) struct Spooling {
@@ -64,33 +73,67 @@ impl Task {
             self.again_at(self.spooling.write_after);
             return;
         }
-        let endpoint = &self.endpoint;
         // What a disabled endpoint has taken in is written in any case: it is bounded by
         // the memory, and the slot waits for it.
-        let disabled = *endpoint.lanes.health() == Health::Disabled(DisabledBy::SpoolFull);
-        if !disabled {
-            match endpoint.shared.spool.may_write(endpoint.index) {
-                MayWrite::Yes => {}
-                MayWrite::No => {
-                    self.again_at(now + NO_ROOM_ON_DISK_MS);
-                    return;
-                }
-                MayWrite::Disable => self.disable_for_full_spool(now),
-            }
+        let disabled = *self.endpoint.lanes.health() == Health::Disabled(DisabledBy::SpoolFull);
+        if !disabled && !self.may_write(now) {
+            return;
         }
         let Some(write) = self.endpoint.lanes.take_write() else {
             return;
         };
+        if !disabled && !self.endpoint.shared.spool.fits(write.bytes) {
+            self.does_not_fit(now);
+            return;
+        }
         self.spooling.writing = Some(write.bytes);
         let (runs, positions) = stored(&self.endpoint, write);
         let (slot, _) = self.names();
         let store = self.endpoint.shared.store.clone();
         self.running.push(Box::pin(async move {
             let written = store
-                .call(move |store| store.append_runs(&slot, &runs, &positions))
+                .call(move |store| {
+                    let sequences = store.append_runs(&slot, &runs, &positions)?;
+                    // They are written, whatever becomes of this.
+                    let free_bytes = store.free_bytes().ok();
+                    Ok(Written {
+                        sequences,
+                        free_bytes,
+                    })
+                })
                 .await;
             Done::Written(written)
         }));
+    }
+
+    fn may_write(&mut self, now: MonotonicMs) -> bool {
+        let endpoint = &self.endpoint;
+        match endpoint.shared.spool.may_write(endpoint.index) {
+            MayWrite::Yes => true,
+            MayWrite::No => {
+                self.again_at(now + NO_ROOM_ON_DISK_MS);
+                false
+            }
+            MayWrite::Disable => {
+                self.disable_for_full_spool(now);
+                true
+            }
+        }
+    }
+
+    /// It is tried again; told once, until there is room.
+    fn does_not_fit(&mut self, now: MonotonicMs) {
+        let endpoint = &self.endpoint;
+        if endpoint.shared.spool.did_not_fit(endpoint.index) {
+            warn!(endpoint = %endpoint.name, "the disk of the state file has no room for events that wait; trying again");
+        }
+        self.not_written(now);
+    }
+
+    fn not_written(&mut self, now: MonotonicMs) {
+        self.endpoint.lanes.not_written();
+        self.spooling.write_after = now + NO_ROOM_ON_DISK_MS;
+        self.again_at(self.spooling.write_after);
     }
 
     /// Writes what is left in memory, if there is room for it.
@@ -102,29 +145,33 @@ impl Task {
 
     pub(super) fn written(
         &mut self,
-        sequences: Result<Vec<i64>, StoreCallError>,
+        written: Result<Written, StoreCallError>,
     ) -> Result<(), StoreCallError> {
         let now = self.endpoint.shared.clock.now();
         let bytes = self.spooling.writing.take().unwrap_or(0);
-        let sequences = match sequences {
-            Ok(sequences) => sequences,
+        let Written {
+            sequences,
+            free_bytes,
+        } = match written {
+            Ok(written) => written,
             // Rolled back: nothing is confirmed, and it is tried again.
+            Err(StoreCallError::Store(StoreError::DiskFull { .. })) => {
+                self.does_not_fit(now);
+                return Ok(());
+            }
             Err(StoreCallError::Store(error)) if error.may_pass() => {
-                let endpoint = &self.endpoint;
-                // A full disk is told once, until there is room.
-                let is_news = !matches!(error, StoreError::DiskFull { .. })
-                    || endpoint.shared.spool.did_not_fit(endpoint.index);
-                if is_news {
-                    warn!(endpoint = %endpoint.name, %error, "events cannot be written to the spool; trying again");
-                }
-                self.endpoint.lanes.not_written();
-                self.spooling.write_after = now + NO_ROOM_ON_DISK_MS;
+                warn!(endpoint = %self.endpoint.name, %error, "events cannot be written to the spool; trying again");
+                self.not_written(now);
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
         let endpoint = &mut self.endpoint;
-        endpoint.shared.spool.written(endpoint.index, bytes);
+        let room = &endpoint.shared.spool;
+        room.written(endpoint.index, bytes);
+        if let Some(free_bytes) = free_bytes {
+            room.free_is(free_bytes);
+        }
         let progress = endpoint.lanes.written(&sequences, now);
         self.settle(progress);
         Ok(())
