@@ -12,12 +12,14 @@ use crate::lane::spool_room::SpoolUse;
 const JUDGED_BY: Duration = Duration::from_secs(60);
 /// It is told when it passes these, in percent.
 const TOLD_AT: [u64; 4] = [50, 75, 90, 100];
+/// And above all of these, that its disk is full.
+const DISK_IS_FULL: u64 = 101;
 
 #[derive(Debug, Default)]
 pub struct SpoolWatch {
     /// Bytes used, lately, the oldest first.
     seen: VecDeque<(Instant, u64)>,
-    /// The highest of [`TOLD_AT`] that it stands at, as it was told.
+    /// The highest of [`TOLD_AT`], or [`DISK_IS_FULL`], that it stands at, as it was told.
     told: u64,
 }
 
@@ -31,7 +33,11 @@ impl SpoolWatch {
         let percent = spool.percent();
         let warning = (spool.is_warned_of() || spool.stops)
             .then(|| sentence(spool, most, self.full_in(spool, now)));
-        let at = TOLD_AT.into_iter().rfind(|at| percent >= *at).unwrap_or(0);
+        let at = if spool.disk_is_full {
+            DISK_IS_FULL
+        } else {
+            TOLD_AT.into_iter().rfind(|at| percent >= *at).unwrap_or(0)
+        };
         match &warning {
             Some(warning) if at > self.told => warn!("{warning}"),
             None if self.told > 0 => info!(percent, "the spool has room again"),
@@ -144,6 +150,6 @@ mod tests {
         let mut watch = SpoolWatch::default();
         let told = watch.look(&full, Some("crm"), Instant::now());
         insta::assert_snapshot!(told.unwrap(), @r#"the disk of the state file is full: the spool cannot grow (30 bytes), most of it waits for endpoint "crm"; no more is confirmed to Postgres, and reading stops for all once memory is full, until there is room"#);
-        assert_eq!(watch.told, 100);
+        assert_eq!(watch.told, DISK_IS_FULL);
     }
 }

@@ -286,13 +286,15 @@ async fn while_a_checkpoint_does_not_fit_on_its_disk_nothing_is_confirmed_and_it
     // Somebody else fills the disk.
     let filler = directory.path().join("filler");
     std::fs::write(&filler, vec![0; 4 << 20]).unwrap_err();
+    let said = "the disk of the state file is full";
     eventually("full", || async {
         db.sql("INSERT INTO orders SELECT max(id) + 1 FROM orders")
             .await;
-        daemon.readiness().await == Some(503)
+        let (status, page) = daemon.get("/readyz").await;
+        status == 503 && page.contains(said)
     })
     .await;
-    is_told(&daemon, "the disk of the state file is full").await;
+    is_told(&daemon, said).await;
     // Endpoints get what is committed meanwhile.
     db.sql("INSERT INTO orders (id) VALUES (1000)").await;
     let written = db.lsn().await;
