@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 pub const CHANGES_READ: &str = "walhook_changes_read_total";
 pub const CHANGES_FILTERED: &str = "walhook_changes_filtered_total";
 pub const CHANGES_MATCHED: &str = "walhook_changes_matched_total";
+pub const CHANGES_REPEATED: &str = "walhook_changes_repeated_total";
 pub const EVENTS_MADE: &str = "walhook_events_made_total";
 pub const EVENTS_WAITING_AT_START: &str = "walhook_events_waiting_at_start";
 pub const EVENTS_RETRIED: &str = "walhook_events_retried_total";

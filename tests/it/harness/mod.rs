@@ -33,6 +33,7 @@ pub mod answer;
 pub mod cluster;
 pub mod daemon;
 pub mod database;
+pub mod frames;
 pub mod http;
 pub mod machine;
 pub mod metrics;

@@ -1,5 +1,6 @@
 //! A network between the daemon and Postgres that breaks in all ways.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::database::Database;
+use super::frames::{Frames, Place};
 use super::runtime;
 
 /// Passes connections on to a server, and does to them what the test says.
@@ -41,12 +43,22 @@ pub enum Fate {
     EndedForServer,
 }
 
+/// The streams that were to be cut.
+#[derive(Debug, Default)]
+pub struct Streams {
+    pub begun: usize,
+    /// What of the latest has passed, from the answer to START_REPLICATION on.
+    pub passed: usize,
+    /// Where the byte stood that was the first not to pass.
+    pub cuts: Vec<Place>,
+}
+
 #[derive(Default)]
 struct Shared {
     connections: Mutex<Vec<Arc<Connection>>>,
-    /// Of the next stream: after how many bytes it ends.
-    cut: Mutex<Option<usize>>,
-    cuts_done: watch::Sender<usize>,
+    /// Of the next streams, one by one: after how many bytes it ends.
+    cuts: Mutex<VecDeque<usize>>,
+    streams: watch::Sender<Streams>,
     /// Of every piece of bytes, in both directions.
     delay: Mutex<Duration>,
 }
@@ -91,15 +103,15 @@ impl Proxy {
         }
     }
 
-    /// Ends the next stream once so many bytes of it were passed on; by a reset when the
-    /// number is odd.
-    pub fn cut_next_at(&self, bytes: usize) {
-        *self.shared.cut.lock().expect("cut") = Some(bytes);
+    /// Ends the next streams, each once so many bytes of it were passed on; by a reset when
+    /// the number is odd.
+    pub fn cut_streams_at(&self, offsets: &[usize]) {
+        self.shared.cuts.lock().expect("cuts").extend(offsets);
     }
 
-    /// How many streams were cut; changes with each.
-    pub fn cuts(&self) -> watch::Receiver<usize> {
-        self.shared.cuts_done.subscribe()
+    /// How it goes with them.
+    pub fn streams(&self) -> watch::Receiver<Streams> {
+        self.shared.streams.subscribe()
     }
 
     pub fn delay(&self, by: Duration) {
@@ -178,35 +190,70 @@ async fn down(
 ) {
     let mut fate = connection.fate.subscribe();
     let mut buffer = vec![0; 64 * 1024];
-    let (mut left, mut cut): (Option<usize>, usize) = (None, 0);
+    let (mut streams, mut to_cut) = (false, None);
     while let Some(bytes) = read(&mut from, &mut buffer, &mut fate, shared).await {
         if fate_of(&fate) == Fate::EndedForDaemon {
             break;
         }
-        if connection.streams.get().is_some() && left.is_none() {
-            left = shared.cut.lock().expect("cut").take();
+        if connection.streams.get().is_some() && !streams {
+            streams = true;
+            to_cut = ToCut::next(shared);
         }
-        cut = cut.max(left.unwrap_or(0));
-        let wanted = left.unwrap_or(usize::MAX).min(bytes.len());
+        let wanted = match &to_cut {
+            Some(stream) => bytes.len().min(stream.at - stream.passed),
+            None => bytes.len(),
+        };
         if to.write_all(&bytes[..wanted]).await.is_err() {
             break;
         }
-        if let Some(left) = &mut left {
-            *left -= wanted;
-            if *left == 0 {
-                if cut % 2 == 1 {
-                    // A close with a linger time of 0 is a reset.
-                    let socket = SockRef::from(to.as_ref());
-                    socket.set_linger(Some(Duration::ZERO)).ok();
-                    to.forget();
-                }
-                connection.fate.send_replace(Fate::EndedForServer);
-                shared.cuts_done.send_modify(|cuts| *cuts += 1);
-                return;
+        if let Some(stream) = &mut to_cut
+            && stream.pass(&bytes[..wanted], shared)
+        {
+            if stream.at % 2 == 1 {
+                // A close with a linger time of 0 is a reset.
+                let socket = SockRef::from(to.as_ref());
+                socket.set_linger(Some(Duration::ZERO)).ok();
+                to.forget();
             }
+            connection.fate.send_replace(Fate::EndedForServer);
+            return;
         }
     }
     to.shutdown().await.ok();
+}
+
+/// A stream that ends after so many bytes.
+struct ToCut {
+    at: usize,
+    passed: usize,
+    frames: Frames,
+}
+
+impl ToCut {
+    fn next(shared: &Shared) -> Option<ToCut> {
+        let at = shared.cuts.lock().expect("cuts").pop_front()?;
+        shared.streams.send_modify(|streams| {
+            streams.begun += 1;
+            streams.passed = 0;
+        });
+        Some(ToCut {
+            at,
+            passed: 0,
+            frames: Frames::default(),
+        })
+    }
+
+    /// These bytes were passed on; whether it ends behind them.
+    fn pass(&mut self, bytes: &[u8], shared: &Shared) -> bool {
+        self.passed += bytes.len();
+        self.frames.pass(bytes);
+        let ends = self.passed == self.at;
+        shared.streams.send_modify(|streams| {
+            streams.passed = self.passed;
+            streams.cuts.extend(ends.then(|| self.frames.place()));
+        });
+        ends
+    }
 }
 
 /// The next bytes that are passed on; `None` at the end.

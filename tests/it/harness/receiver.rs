@@ -287,6 +287,17 @@ impl Receiver {
         }
     }
 
+    /// The same for a receiver of many, without all there are.
+    #[track_caller]
+    pub fn wait_for_so_many(&self, n: usize, within: Duration) -> impl Future<Output = ()> {
+        let caller = Location::caller();
+        async move {
+            let found = |log: &Log| (log.events.len() >= n).then_some(());
+            self.wait(caller, &format!("{n} events"), within, found)
+                .await;
+        }
+    }
+
     /// Waits until the accepted events are as wanted.
     #[track_caller]
     pub fn wait_until(
