@@ -32,4 +32,4 @@ pub use message::{Message, RelationHeader};
 pub use transaction::{Reader, Step};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -176,6 +176,7 @@ impl StreamReader {
 mod tests {
     use super::*;
     use crate::lsn::Lsn;
+    use crate::pgoutput::tests::{STRETCH, stretch};
 
     fn frame(tag: u8, content: &[u8]) -> Vec<u8> {
         let mut frame = vec![tag];
@@ -204,8 +205,7 @@ mod tests {
         let mut frames = FrameBuffer::new(BytesMut::new());
         let mut seen = Vec::new();
         for chunk in chunks {
-            frames.forget_given();
-            frames.buffer.extend_from_slice(chunk);
+            push(&mut frames, chunk);
             while let Some(frame) = frames.next_frame()? {
                 seen.push(match frame {
                     StreamFrame::Copy(pgoutput::Frame::Data { payload, .. }) => {
@@ -244,33 +244,13 @@ mod tests {
         assert_eq!(read_in(&single).unwrap(), seen);
     }
 
-    /// The recorded stream as frames, with keepalives between.
-    fn recorded() -> Vec<u8> {
-        let digit = |byte: u8| (byte as char).to_digit(16).unwrap() as u8;
-        let lines = include_str!("../pgoutput/testdata/stream.hex").lines();
-        let mut bytes = Vec::new();
-        for (number, line) in lines.filter(|line| !line.is_empty()).enumerate() {
-            let message: Vec<u8> = line
-                .as_bytes()
-                .chunks(2)
-                .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
-                .collect();
-            bytes.extend(data(&message));
-            if number % 5 == 0 {
-                bytes.extend(keepalive(number as u64));
-            }
-        }
-        bytes
-    }
-
     /// The messages that a reader of the frames takes.
     fn steps_in(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
         let mut frames = FrameBuffer::new(BytesMut::new());
         let mut reader = pgoutput::Reader::new();
         let mut seen = Vec::new();
         for chunk in chunks {
-            frames.forget_given();
-            frames.buffer.extend_from_slice(chunk);
+            push(&mut frames, chunk);
             while let Some(frame) = frames.next_frame().unwrap() {
                 let StreamFrame::Copy(pgoutput::Frame::Data { payload, .. }) = frame else {
                     continue;
@@ -286,19 +266,68 @@ mod tests {
         seen
     }
 
+    fn push(frames: &mut FrameBuffer, bytes: &[u8]) {
+        frames.forget_given();
+        frames.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next frame is `expected`, a whole CopyData, and so is the message in it.
+    #[track_caller]
+    fn assert_next(frames: &mut FrameBuffer, expected: &[u8], cut: usize) {
+        let Some(StreamFrame::Copy(found)) = frames.next_frame().unwrap() else {
+            panic!("no frame behind a cut at {cut}");
+        };
+        let expected = pgoutput::Frame::parse(&expected[HEADER_BYTES..]).unwrap();
+        assert!(found == expected, "cut at {cut}");
+        if let (
+            pgoutput::Frame::Data { payload: found, .. },
+            pgoutput::Frame::Data { payload, .. },
+        ) = (found, expected)
+        {
+            let (found, message) = (pgoutput::decode(found), pgoutput::decode(payload));
+            assert!(found.unwrap() == message.unwrap(), "cut at {cut}");
+        }
+    }
+
+    /// Between frames the buffer is as it was before: so each frame is cut at each of its
+    /// bytes, with the next one behind it, and not the whole stretch so many times.
     #[test]
-    fn a_recorded_stream_reads_the_same_wherever_it_is_cut() {
-        let bytes = recorded();
-        let whole = steps_in(&[&bytes]);
-        assert!(whole.len() > 40, "{}", whole.len());
-        for cut in 0..bytes.len() {
-            let (before, after) = bytes.split_at(cut);
-            // Cut off for good: a beginning of it, and no part of a frame.
+    fn a_recorded_stretch_reads_the_same_wherever_it_is_cut() {
+        let stretch = stretch();
+        let mut frames = FrameBuffer::new(BytesMut::new());
+        let mut offset = 0;
+        for (at, frame) in stretch.iter().enumerate() {
+            for cut in 0..frame.len() {
+                let (before, after) = frame.split_at(cut);
+                push(&mut frames, before);
+                // Cut off for good: nothing of it is given out.
+                assert!(frames.next_frame().unwrap().is_none(), "{}", offset + cut);
+                let next = stretch.get(at + 1).copied().unwrap_or_default();
+                push(&mut frames, &[after, next].concat());
+                assert_next(&mut frames, frame, offset + cut);
+                if !next.is_empty() {
+                    assert_next(&mut frames, next, offset + cut);
+                }
+                assert!(frames.next_frame().unwrap().is_none());
+                assert!(frames.buffer.is_empty(), "{}", offset + cut);
+            }
+            offset += frame.len();
+        }
+        assert_eq!(offset, STRETCH.len());
+    }
+
+    /// As above to the letter, at some of the offsets.
+    #[test]
+    fn a_recorded_stretch_is_read_in_two_parts_as_in_one() {
+        let whole = steps_in(&[STRETCH]);
+        assert!(whole.len() > 400, "{}", whole.len());
+        for cut in (0..=STRETCH.len()).step_by(641) {
+            let (before, after) = STRETCH.split_at(cut);
             let begun = steps_in(&[before]);
             assert!(whole.starts_with(&begun), "cut off at {cut}");
             assert!(steps_in(&[before, after]) == whole, "cut at {cut}");
         }
-        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        let single: Vec<&[u8]> = STRETCH.chunks(1).collect();
         assert!(steps_in(&single) == whole);
     }
 

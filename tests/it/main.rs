@@ -19,6 +19,7 @@ mod batch;
 mod order;
 mod package;
 mod pipeline;
+mod recorded;
 mod shutdown;
 mod size;
 

@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
-use super::recorded_messages;
+use super::{STRETCH, recorded_messages, stretch};
 use crate::pgoutput::{DecodeError, Frame, Malformed, Message, Reader, Step, decode};
 
 /// Reads everything that a decoded message holds.
@@ -47,6 +49,39 @@ fn a_message_cut_anywhere_is_an_error() {
         longer.push(0);
         assert_eq!(problem(&longer), Malformed::Trailing(1));
     }
+}
+
+#[test]
+fn a_recorded_stretch_cut_at_any_byte_is_an_error_there() {
+    let mut cuts = 0;
+    for frame in stretch() {
+        let content = &frame[5..];
+        for length in 0..content.len() {
+            match Frame::parse(&content[..length]) {
+                Ok(Frame::Data { payload, .. }) => assert!(decode(payload).is_err(), "{length}"),
+                Ok(Frame::Keepalive { .. }) => panic!("a keepalive of {length} bytes"),
+                Err(_) => {}
+            }
+        }
+        cuts += frame.len();
+    }
+    assert_eq!(cuts, STRETCH.len());
+}
+
+#[test]
+fn the_recorded_stretch_has_all_that_a_stream_may_have() {
+    assert!(STRETCH.len() >= 64 << 10, "{}", STRETCH.len());
+    let mut tags = BTreeMap::<u8, usize>::new();
+    for frame in stretch() {
+        let tag = match Frame::parse(&frame[5..]).unwrap() {
+            Frame::Data { payload, .. } => payload[0],
+            Frame::Keepalive { .. } => b'k',
+        };
+        *tags.entry(tag).or_default() += 1;
+    }
+    let seen: String = tags.keys().map(|tag| char::from(*tag)).collect();
+    assert_eq!(seen, "BCDIMORTUYk");
+    assert!(tags.values().all(|times| *times > 3), "{tags:?}");
 }
 
 #[test]

@@ -51,9 +51,7 @@ impl Frames {
 
     /// Of the whole frame, once its header has passed.
     fn length(&self) -> Option<usize> {
-        let length = self.front.get(1..HEADER_BYTES)?;
-        let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
-        Some(length as usize + 1)
+        length(&self.front)
     }
 
     pub fn place(&self) -> Place {
@@ -68,4 +66,21 @@ impl Frames {
             },
         }
     }
+}
+
+/// Of the whole frame that begins so.
+fn length(front: &[u8]) -> Option<usize> {
+    let length = front.get(1..HEADER_BYTES)?;
+    let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
+    Some(length as usize + 1)
+}
+
+/// The whole frames that these bytes begin with.
+pub fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut whole = Vec::new();
+    while let Some((frame, rest)) = length(bytes).and_then(|end| bytes.split_at_checked(end)) {
+        whole.push(frame);
+        bytes = rest;
+    }
+    whole
 }

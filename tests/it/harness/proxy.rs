@@ -59,6 +59,8 @@ struct Shared {
     /// Of the next streams, one by one: after how many bytes it ends.
     cuts: Mutex<VecDeque<usize>>,
     streams: watch::Sender<Streams>,
+    /// All that streams bring, while it is wanted.
+    recorded: Mutex<Option<Vec<u8>>>,
     /// Of every piece of bytes, in both directions.
     delay: Mutex<Duration>,
 }
@@ -112,6 +114,17 @@ impl Proxy {
     /// How it goes with them.
     pub fn streams(&self) -> watch::Receiver<Streams> {
         self.shared.streams.subscribe()
+    }
+
+    /// Keeps what the streams bring that begin from now on.
+    pub fn record(&self) {
+        *self.shared.recorded.lock().expect("recorded") = Some(Vec::new());
+    }
+
+    /// What they brought, from the answer to START_REPLICATION on.
+    pub fn recorded(&self) -> Vec<u8> {
+        let recorded = self.shared.recorded.lock().expect("recorded");
+        recorded.clone().unwrap_or_default()
     }
 
     pub fn delay(&self, by: Duration) {
@@ -198,6 +211,9 @@ async fn down(
         if connection.streams.get().is_some() && !streams {
             streams = true;
             to_cut = ToCut::next(shared);
+        }
+        if streams && let Some(recorded) = &mut *shared.recorded.lock().expect("recorded") {
+            recorded.extend(bytes);
         }
         let wanted = match &to_cut {
             Some(stream) => bytes.len().min(stream.at - stream.passed),
