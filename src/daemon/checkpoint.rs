@@ -16,14 +16,17 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::event::EndpointIndex;
 use crate::failpoint;
+use crate::lane::attempt::Left;
 use crate::lane::clock::unix_us;
+use crate::lane::endpoint::kept::settled;
 use crate::lane::spool_room::SpoolRoom;
 use crate::lsn::Lsn;
-use crate::progress::tracker::{Tracker, Unsaved};
+use crate::progress::tracker::{DiskPlace, Tracker, Unsaved};
 use crate::store::{
-    Checkpoint, Gap, GapReason, JournalEntry, LanePosition, Progress, RunProgress, Settled,
-    StoreCallError, StoreError, StoreHandle, StoreStopped, of_key,
+    Checkpoint, Gap, GapReason, JournalEntry, LanePosition, Progress, RunProgress, StoreCallError,
+    StoreError, StoreHandle, StoreStopped, of_key,
 };
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::view::View;
@@ -119,7 +122,14 @@ impl Checkpointer {
     fn take(&self) -> Option<Arc<Progress>> {
         let lineage = (*self.lineage.borrow())?;
         let unsaved = self.tracker.take_unsaved();
-        (!unsaved.is_empty()).then(|| Arc::new(self.progress(unsaved, lineage)))
+        if unsaved.is_empty() {
+            return None;
+        }
+        let name = |of: EndpointIndex| self.endpoints.get(of.0).map(|name| name.to_string());
+        let now_ms = unix_us().div_euclid(1000);
+        Some(Arc::new(progress(
+            unsaved, &self.slot, lineage, name, now_ms,
+        )))
     }
 
     async fn save(&self, progress: &Arc<Progress>) -> Result<(), StoreCallError> {
@@ -136,69 +146,74 @@ impl Checkpointer {
         }
         Ok(())
     }
+}
 
-    fn progress(&self, unsaved: Unsaved, lineage: Lineage) -> Progress {
-        let positions = unsaved.places.into_iter().filter_map(|place| {
-            Some(LanePosition {
-                endpoint: self.endpoints.get(place.endpoint.0)?.to_string(),
-                lane: place.lane.to_string(),
-                position: place.position,
-                first_attempt_at_ms: place.first_attempt_unix_ms,
-                attempts: place.attempts,
-            })
-        });
-        let runs = unsaved.on_disk.into_iter().filter_map(|place| {
-            Some(RunProgress {
-                endpoint: self.endpoints.get(place.endpoint.0)?.to_string(),
-                lane: place.lane.to_string(),
-                sequence: place.sequence,
-                settled: if place.entries_left == 0 {
-                    Settled::All
-                } else {
-                    Settled::Part {
-                        entries: place.settled,
-                        events_left: place.events_left.into(),
-                        bytes_left: place.bytes_left,
-                    }
-                },
-                first_attempt_at_ms: place.first_attempt_unix_ms,
-                attempts: place.attempts,
-            })
-        });
-        let now_ms = unix_us().div_euclid(1000);
-        let gaps = unsaved.missed.into_iter().filter_map(|missed| {
-            Some(Gap {
-                endpoint: Some(self.endpoints.get(missed.endpoint.0)?.to_string()),
-                reason: GapReason::SpoolFull,
-                from: missed.from,
-                to: missed.to,
-                events: Some(missed.events),
-                recorded_at_ms: now_ms,
-            })
-        });
-        let journal = unsaved.transactions.iter().map(|transaction| JournalEntry {
-            commit_lsn: transaction.commit_lsn,
-            xid: transaction.xid,
-            commit_time_us: transaction.commit_time_us,
-        });
-        Progress {
-            checkpoint: unsaved.checkpoint.map(|lsn| Checkpoint {
-                system_identifier: lineage.system_identifier,
-                timeline: lineage.timeline,
-                lsn,
-                written_at_ms: now_ms,
-            }),
-            positions: positions.collect(),
-            runs: runs.collect(),
-            gaps: gaps.collect(),
-            keys: unsaved
-                .keys
-                .iter()
-                .map(|key| (of_key(&key.table), key.hash))
-                .collect(),
-            journal: journal.collect(),
-            ..Progress::of(self.slot.to_string())
-        }
+/// What a checkpoint writes. An endpoint that has no name is none of this config's.
+pub fn progress(
+    unsaved: Unsaved,
+    slot: &str,
+    lineage: Lineage,
+    name: impl Fn(EndpointIndex) -> Option<String>,
+    now_ms: i64,
+) -> Progress {
+    let positions = unsaved.places.into_iter().filter_map(|place| {
+        Some(LanePosition {
+            endpoint: name(place.endpoint)?,
+            lane: place.lane.to_string(),
+            position: place.position,
+            first_attempt_at_ms: place.first_attempt_unix_ms,
+            attempts: place.attempts,
+        })
+    });
+    let runs = unsaved
+        .on_disk
+        .into_iter()
+        .filter_map(|place| Some(run_progress(name(place.endpoint)?, &place)));
+    let gaps = unsaved.missed.into_iter().filter_map(|missed| {
+        Some(Gap {
+            endpoint: Some(name(missed.endpoint)?),
+            reason: GapReason::SpoolFull,
+            from: missed.from,
+            to: missed.to,
+            events: Some(missed.events),
+            recorded_at_ms: now_ms,
+        })
+    });
+    let journal = unsaved.transactions.iter().map(|transaction| JournalEntry {
+        commit_lsn: transaction.commit_lsn,
+        xid: transaction.xid,
+        commit_time_us: transaction.commit_time_us,
+    });
+    let keys = unsaved.keys.iter();
+    Progress {
+        checkpoint: unsaved.checkpoint.map(|lsn| Checkpoint {
+            system_identifier: lineage.system_identifier,
+            timeline: lineage.timeline,
+            lsn,
+            written_at_ms: now_ms,
+        }),
+        positions: positions.collect(),
+        runs: runs.collect(),
+        gaps: gaps.collect(),
+        keys: keys.map(|key| (of_key(&key.table), key.hash)).collect(),
+        journal: journal.collect(),
+        ..Progress::of(slot)
+    }
+}
+
+fn run_progress(endpoint: String, place: &DiskPlace) -> RunProgress {
+    let left = Left {
+        entries: place.entries_left,
+        events: place.events_left,
+        bytes: place.bytes_left,
+    };
+    RunProgress {
+        endpoint,
+        lane: place.lane.to_string(),
+        sequence: place.sequence,
+        settled: settled(place.settled, left),
+        first_attempt_at_ms: place.first_attempt_unix_ms,
+        attempts: place.attempts,
     }
 }
 

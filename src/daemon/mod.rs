@@ -36,5 +36,6 @@ mod supervise;
 mod watch;
 
 pub use build::{Daemon, DaemonError, history};
+pub use checkpoint::{Lineage, progress};
 pub use slot::{expected, publication_names, wanted};
 pub use source::SourceError;

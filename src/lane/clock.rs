@@ -9,6 +9,13 @@ use super::attempt::MonotonicMs;
 /// 2000-01-01, Postgres' zero, in Unix microseconds.
 pub const POSTGRES_EPOCH_UNIX_US: i64 = 946_684_800_000_000;
 
+/// The wall's time of the moments of a clock.
+pub trait WallTime {
+    fn unix_ms(&self, at: MonotonicMs) -> i64;
+    /// The moment of a time that the state file holds.
+    fn moment(&self, unix_ms: i64) -> MonotonicMs;
+}
+
 /// Begins with the daemon. Follows tokio's clock, so that tests can pause it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -40,6 +47,16 @@ impl Clock {
     /// a clock that was wrong, counts as now.
     pub fn from_unix_ms(&self, unix_ms: i64) -> MonotonicMs {
         self.now() - (unix_us() / 1000 - unix_ms).max(0)
+    }
+}
+
+impl WallTime for Clock {
+    fn unix_ms(&self, at: MonotonicMs) -> i64 {
+        self.to_unix_ms(at)
+    }
+
+    fn moment(&self, unix_ms: i64) -> MonotonicMs {
+        self.from_unix_ms(unix_ms)
     }
 }
 

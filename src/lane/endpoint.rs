@@ -21,9 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::attempt::{
-    Attempt, Finished, LaneIndex, LaneProgress, MonotonicMs, Next, Pushed, Ticket,
-};
+use super::attempt::{Attempt, Finished, LaneIndex, MonotonicMs, Next, Pushed, Ticket};
 use super::budget::{Holder, MemoryBudget};
 use super::clock::{Clock, unix_us};
 use super::health::{DisabledBy, Health};
@@ -38,13 +36,15 @@ use crate::delivery::request::Webhook;
 use crate::event::{EndpointIndex, Event, EventId};
 use crate::failpoint;
 use crate::lsn::Lsn;
-use crate::progress::tracker::{Advance, LanePlace, Tracker};
+use crate::progress::tracker::{Advance, Tracker};
 use crate::store::{EndpointState, RetryingEvent, StoreCallError, StoreHandle, WaitingRun};
 use crate::telemetry::metrics::{EventCounters, Metrics, OfAttempt};
 use crate::telemetry::view::View;
+use kept::Kept;
 use retried::Retried;
 use spool::Spooling;
 
+pub mod kept;
 mod retried;
 mod settle;
 mod spool;
@@ -86,6 +86,16 @@ pub struct Endpoint {
     pub holder: Arc<Holder>,
     pub client: Client,
     pub shared: Shared,
+}
+
+impl Endpoint {
+    fn kept(&self) -> Kept<'_, Clock> {
+        Kept {
+            endpoint: self.index,
+            name: &self.name,
+            wall: self.shared.clock,
+        }
+    }
 }
 
 /// What ended, of what the task waits for.
@@ -415,16 +425,4 @@ fn counters<'a>(
 ) -> &'a EventCounters {
     all.entry(Arc::clone(table))
         .or_insert_with(|| EventCounters::new(&endpoint.shared.metrics, table, &endpoint.name))
-}
-
-fn place(endpoint: &Endpoint, progress: &LaneProgress) -> LanePlace {
-    LanePlace {
-        endpoint: endpoint.index,
-        lane: Arc::clone(&progress.lane),
-        position: progress.position,
-        attempts: progress.attempts,
-        first_attempt_unix_ms: progress
-            .first_attempt
-            .map(|at| endpoint.shared.clock.to_unix_ms(at)),
-    }
 }

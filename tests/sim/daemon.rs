@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use fastrand::Rng;
+use walhook::daemon::Lineage;
 use walhook::daemon::reading::{Next, Parts, Reading};
 use walhook::event::{EndpointIndex, Position};
 use walhook::lane::attempt::{LaneProgress, MonotonicMs, OnDisk};
@@ -27,16 +28,13 @@ use walhook::mapping::{EndpointMapping, KeyUse, SourceIdentity};
 use walhook::pgoutput::{Frame, Reply, status_update};
 use walhook::postgres::slot::{SlotFacts, SlotVerdict, WalStatus, compare};
 use walhook::progress::tracker::{Tracker, Unsaved};
-use walhook::store::{
-    Checkpoint, Gap, GapReason, JournalEntry, LanePosition, RunProgress, SlotState,
-};
+use walhook::store::{Checkpoint, SlotState};
 use walhook::telemetry::metrics::Metrics;
 
 use super::database::{Database, Walsender};
 use super::disk::{Disk, SLOT, endpoint_name};
 use super::endpoint::{Around, Endpoint};
 use super::job::Job;
-use super::kept::settled;
 use super::promises::Promises;
 use super::setup::{SYSTEM, Setup, TABLES};
 
@@ -399,41 +397,10 @@ fn progress(mut unsaved: Unsaved) -> walhook::store::Progress {
     unsaved
         .on_disk
         .sort_by(|a, b| (a.endpoint.0, &a.lane).cmp(&(b.endpoint.0, &b.lane)));
-    let name = |endpoint: EndpointIndex| endpoint_name(endpoint.0);
-    let positions = unsaved.places.into_iter().map(|at| LanePosition {
-        endpoint: name(at.endpoint),
-        lane: at.lane.to_string(),
-        position: at.position,
-        first_attempt_at_ms: at.first_attempt_unix_ms,
-        attempts: at.attempts,
-    });
-    let runs = unsaved.on_disk.into_iter().map(|at| RunProgress {
-        endpoint: name(at.endpoint),
-        lane: at.lane.to_string(),
-        sequence: at.sequence,
-        settled: settled(at.settled, at.entries_left, at.events_left, at.bytes_left),
-        first_attempt_at_ms: at.first_attempt_unix_ms,
-        attempts: at.attempts,
-    });
-    let gaps = unsaved.missed.into_iter().map(|missed| Gap {
-        endpoint: Some(name(missed.endpoint)),
-        reason: GapReason::SpoolFull,
-        from: missed.from,
-        to: missed.to,
-        events: Some(missed.events),
-        recorded_at_ms: 0,
-    });
-    let journal = unsaved.transactions.iter().map(|read| JournalEntry {
-        commit_lsn: read.commit_lsn,
-        xid: read.xid,
-        commit_time_us: read.commit_time_us,
-    });
-    walhook::store::Progress {
-        checkpoint: unsaved.checkpoint.map(checkpoint),
-        positions: positions.collect(),
-        runs: runs.collect(),
-        gaps: gaps.collect(),
-        journal: journal.collect(),
-        ..walhook::store::Progress::of(SLOT)
-    }
+    let lineage = Lineage {
+        system_identifier: SYSTEM,
+        timeline: 1,
+    };
+    let name = |endpoint: EndpointIndex| Some(endpoint_name(endpoint.0));
+    walhook::daemon::progress(unsaved, SLOT, lineage, name, 0)
 }

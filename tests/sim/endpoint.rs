@@ -267,22 +267,19 @@ impl Endpoint {
         let mut advance = Advance::default();
         match self.lanes.failing_at(ticket) {
             None => return,
-            Some(HeadProgress::Memory(at)) => advance.places.push(self.place(&at, around)),
-            Some(HeadProgress::Disk(at)) => advance.on_disk.push(self.disk_place(&at, around)),
+            Some(HeadProgress::Memory(at)) => advance.places.push(self.kept(around).place(&at)),
+            Some(HeadProgress::Disk(at)) => advance.on_disk.push(self.kept(around).disk_place(&at)),
         }
         around.tracker.advance(advance);
     }
 
     fn settle(&self, progress: Progress, around: &mut Around<'_>) {
-        let places = progress.positions.iter().map(|at| self.place(at, around));
-        let places = places.collect();
-        let on_disk = progress
-            .on_disk
-            .iter()
-            .map(|at| self.disk_place(at, around));
+        let kept = self.kept(around);
+        let places = progress.positions.iter().map(|at| kept.place(at));
+        let on_disk = progress.on_disk.iter().map(|at| kept.disk_place(at));
         around.tracker.advance(Advance {
             settled: progress.settled,
-            places,
+            places: places.collect(),
             on_disk: on_disk.collect(),
         });
     }
@@ -313,18 +310,13 @@ impl Endpoint {
             event: StoredEvent::of(event),
             verdict: verdict.clone(),
         });
+        let kept = self.kept(around);
+        let positions = park.positions.iter().map(|at| kept.position(at));
+        let runs = park.on_disk.iter().map(|at| kept.run_progress(at));
         let progress = walhook::store::Progress {
             dead: dead.collect(),
-            positions: park
-                .positions
-                .iter()
-                .map(|at| self.position(at, around))
-                .collect(),
-            runs: park
-                .on_disk
-                .iter()
-                .map(|at| self.run_progress(at))
-                .collect(),
+            positions: positions.collect(),
+            runs: runs.collect(),
             ..walhook::store::Progress::of(SLOT)
         };
         around.jobs.push_back(Job::Park {
@@ -354,7 +346,7 @@ impl Endpoint {
             return;
         };
         self.writing = Some(write.bytes);
-        let (runs, positions) = self.stored(write, around);
+        let (runs, positions) = self.kept(around).stored(write);
         around.jobs.push_back(Job::Append {
             endpoint: self.index,
             runs,
@@ -387,10 +379,9 @@ impl Endpoint {
                 self.settle(progress, around);
             }
             Done::Read(lane, runs) => {
-                let runs = runs
-                    .into_iter()
-                    .map(|run| self.loaded(run, around))
-                    .collect();
+                let kept = self.kept(around);
+                let runs = runs.into_iter().map(|run| kept.loaded(run, &self.holder));
+                let runs = runs.collect();
                 self.lanes.loaded(lane, runs, around.now);
             }
             Done::Retrying(events) => self.retrying(events, around),

@@ -3,16 +3,13 @@
 
 use tracing::warn;
 
-use super::spool::{disk_place, run_progress};
-use super::{Done, Task, counters, place};
+use super::{Done, Task, counters};
 use crate::delivery::outcome::{Answer, Outcome};
 use crate::event::EventId;
 use crate::lane::attempt::{HeadProgress, Park, ParkReason, Progress, Settled, Ticket};
 use crate::lane::clock::{since_commit, unix_us};
 use crate::progress::tracker::Advance;
-use crate::store::{
-    DeadReason, DisabledBy, EndpointState, LanePosition, NewDeadLetter, StoredEvent, Verdict,
-};
+use crate::store::{DeadReason, DisabledBy, EndpointState, NewDeadLetter, StoredEvent, Verdict};
 use crate::telemetry::metrics::OfEndpoint;
 
 impl Task {
@@ -66,10 +63,10 @@ impl Task {
         let count: u64 = progress.settled.iter().map(|(_, count)| count).sum();
         self.waiting_events = self.waiting_events.saturating_sub(count);
         self.waiting_bytes = self.waiting_bytes.saturating_sub(progress.settled_bytes);
-        let endpoint = &self.endpoint;
-        let places = progress.positions.iter().map(|at| place(endpoint, at));
-        let on_disk = progress.on_disk.iter().map(|at| disk_place(endpoint, at));
-        endpoint.shared.tracker.advance(Advance {
+        let kept = self.endpoint.kept();
+        let places = progress.positions.iter().map(|at| kept.place(at));
+        let on_disk = progress.on_disk.iter().map(|at| kept.disk_place(at));
+        self.endpoint.shared.tracker.advance(Advance {
             settled: progress.settled,
             places: places.collect(),
             on_disk: on_disk.collect(),
@@ -83,8 +80,8 @@ impl Task {
         let mut advance = Advance::default();
         match endpoint.lanes.failing_at(ticket) {
             None => return,
-            Some(HeadProgress::Memory(at)) => advance.places.push(place(endpoint, &at)),
-            Some(HeadProgress::Disk(at)) => advance.on_disk.push(disk_place(endpoint, &at)),
+            Some(HeadProgress::Memory(at)) => advance.places.push(endpoint.kept().place(&at)),
+            Some(HeadProgress::Disk(at)) => advance.on_disk.push(endpoint.kept().disk_place(&at)),
         }
         endpoint.shared.tracker.advance(advance);
     }
@@ -148,24 +145,12 @@ impl Task {
                 verdict: verdict.clone(),
             })
             .collect();
-        let positions: Vec<LanePosition> = park
-            .positions
-            .iter()
-            .map(|progress| LanePosition {
-                endpoint: name.to_string(),
-                lane: progress.lane.to_string(),
-                position: progress.position,
-                first_attempt_at_ms: progress.first_attempt.map(|at| clock.to_unix_ms(at)),
-                attempts: progress.attempts,
-            })
-            .collect();
-        let runs = park
-            .on_disk
-            .iter()
-            .map(|at| run_progress(&self.endpoint, at));
+        let kept = self.endpoint.kept();
+        let positions = park.positions.iter().map(|at| kept.position(at));
+        let runs = park.on_disk.iter().map(|at| kept.run_progress(at));
         let progress = crate::store::Progress {
             dead,
-            positions,
+            positions: positions.collect(),
             runs: runs.collect(),
             ..crate::store::Progress::of(&*slot)
         };

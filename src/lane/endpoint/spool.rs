@@ -2,19 +2,13 @@
 
 use tracing::{info, warn};
 
-use super::{Done, Endpoint, Task};
-use crate::lane::attempt::{
-    DiskProgress, LaneIndex, LoadedEntry, LoadedRun, MonotonicMs, Write, WriteEntry, WriteRun,
-};
+use super::{Done, Task};
+use crate::lane::attempt::{LaneIndex, MonotonicMs};
 use crate::lane::clock::unix_us;
 use crate::lane::health::{DisabledBy, Health};
 use crate::lane::spool_room::MayWrite;
 use crate::lane::state::Why;
-use crate::progress::tracker::DiskPlace;
-use crate::store::{
-    EndpointState, Entry, LanePosition, Marker, NewRun, RunProgress, Settled, Spool,
-    StoreCallError, StoreError, StoredEvent, WaitingRun,
-};
+use crate::store::{EndpointState, Spool, StoreCallError, StoreError, WaitingRun};
 
 /// When there is no room, on disk or in memory, it is looked for again after so long.
 const NO_ROOM_ON_DISK_MS: MonotonicMs = 500;
@@ -87,7 +81,7 @@ impl Task {
             return;
         }
         self.spooling.writing = Some(write.bytes);
-        let (runs, positions) = stored(&self.endpoint, write);
+        let (runs, positions) = self.endpoint.kept().stored(write);
         let (slot, _) = self.names();
         let store = self.endpoint.shared.store.clone();
         self.running.push(Box::pin(async move {
@@ -204,7 +198,8 @@ impl Task {
 
     pub(super) fn read_back(&mut self, lane: LaneIndex, runs: Vec<WaitingRun>) {
         let now = self.endpoint.shared.clock.now();
-        let runs = runs.into_iter().map(|run| loaded(&self.endpoint, run));
+        let (kept, holder) = (self.endpoint.kept(), &self.endpoint.holder);
+        let runs = runs.into_iter().map(|run| kept.loaded(run, holder));
         let runs = runs.collect();
         self.endpoint.lanes.loaded(lane, runs, now);
     }
@@ -227,130 +222,5 @@ impl Task {
         let since = unix_us().div_euclid(1000);
         self.store(move |store| store.set_endpoint(&slot, &name, state, since));
         self.show_health();
-    }
-}
-
-/// What is written, as the store takes it.
-fn stored(endpoint: &Endpoint, write: Write) -> (Vec<NewRun>, Vec<LanePosition>) {
-    let clock = endpoint.shared.clock;
-    let entry = |entry: WriteEntry| match entry {
-        WriteEntry::Event(event) => Entry::Event(StoredEvent::of(&event)),
-        WriteEntry::Marker(event) => Entry::Marker(Marker {
-            id: event.id,
-            position: event.position,
-            last_of_change: event.last_of_change,
-        }),
-    };
-    let run = |run: WriteRun| NewRun {
-        endpoint: endpoint.name.to_string(),
-        lane: run.lane.to_string(),
-        table: run.table,
-        enqueued_at_ms: clock.to_unix_ms(run.since),
-        first_attempt_at_ms: run.first_attempt.map(|at| clock.to_unix_ms(at)),
-        attempts: run.attempts,
-        entries: run.entries.into_iter().map(entry).collect(),
-    };
-    let positions = write.positions.into_iter().map(|at| LanePosition {
-        endpoint: endpoint.name.to_string(),
-        lane: at.lane.to_string(),
-        position: at.position,
-        first_attempt_at_ms: at.first_attempt.map(|at| clock.to_unix_ms(at)),
-        attempts: at.attempts,
-    });
-    (
-        write.runs.into_iter().map(run).collect(),
-        positions.collect(),
-    )
-}
-
-/// What was read back, as the lanes take it, with its room in memory.
-fn loaded(endpoint: &Endpoint, run: WaitingRun) -> LoadedRun {
-    let clock = endpoint.shared.clock;
-    let entries = run.entries.into_iter().map(|entry| match entry {
-        Entry::Event(event) => {
-            let mut event = event.into_event(endpoint.index);
-            event.room = endpoint.holder.room_anyway(event.memory_bytes());
-            LoadedEntry::Event(event)
-        }
-        Entry::Marker(marker) => LoadedEntry::Marker(marker.id),
-    });
-    LoadedRun {
-        sequence: run.sequence,
-        since: clock.from_unix_ms(run.enqueued_at_ms),
-        settled: run.settled,
-        attempts: run.attempts,
-        first_attempt: run.first_attempt_at_ms.map(|ms| clock.from_unix_ms(ms)),
-        entries: entries.collect(),
-    }
-}
-
-pub(super) fn disk_place(endpoint: &Endpoint, at: &DiskProgress) -> DiskPlace {
-    DiskPlace {
-        endpoint: endpoint.index,
-        lane: at.lane.clone(),
-        sequence: at.sequence,
-        settled: at.settled,
-        entries_left: at.left.entries,
-        events_left: at.left.events,
-        bytes_left: at.left.bytes,
-        attempts: at.attempts,
-        first_attempt_unix_ms: at
-            .first_attempt
-            .map(|at| endpoint.shared.clock.to_unix_ms(at)),
-    }
-}
-
-pub(super) fn run_progress(endpoint: &Endpoint, at: &DiskProgress) -> RunProgress {
-    RunProgress {
-        endpoint: endpoint.name.to_string(),
-        lane: at.lane.to_string(),
-        sequence: at.sequence,
-        settled: settled(at),
-        first_attempt_at_ms: None,
-        attempts: 0,
-    }
-}
-
-/// A run of which nothing is left is removed.
-fn settled(at: &DiskProgress) -> Settled {
-    if at.left.entries == 0 {
-        return Settled::All;
-    }
-    Settled::Part {
-        entries: at.settled,
-        events_left: at.left.events.into(),
-        bytes_left: at.left.bytes,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lane::attempt::Left;
-
-    #[test]
-    fn a_run_is_done_once_nothing_is_left_of_it() {
-        let at = |entries, events| DiskProgress {
-            lane: "all".into(),
-            sequence: 7,
-            settled: 3,
-            left: Left {
-                entries,
-                events,
-                bytes: 9,
-            },
-            attempts: 0,
-            first_attempt: None,
-        };
-        assert_eq!(settled(&at(0, 0)), Settled::All);
-        // Also when it is a marker.
-        for events in [0, 1] {
-            let part = Settled::Part {
-                entries: 3,
-                events_left: events.into(),
-                bytes_left: 9,
-            };
-            assert_eq!(settled(&at(1, events)), part);
-        }
     }
 }
