@@ -1,17 +1,25 @@
 #!/usr/bin/env bash
 # All checks and tests, with whatever they need installed first (Debian, Ubuntu).
 #
-#   tests/run.sh                       everything
-#   tests/run.sh ARGUMENTS             the same, the arguments go to `cargo test`
+#   tests/run.sh                       everything, on PostgreSQL 14, 15, 16, 17 and 18
+#   tests/run.sh ARGUMENTS             on PostgreSQL 15, the arguments go to `cargo test`
+#   tests/run.sh --postgres 14,17 ..   on these majors
 #   tests/run.sh --long ..             then the simulator with 1,000,000 seeds (WALHOOK_SIM_SEEDS), for hours
 #   tests/run.sh --fuzz [TARGET...]    each fuzz target for a minute, and nothing else
+#
+# Of several majors one has all tests: 15 when it is among them, else the first. The others have
+# those of the modules that stand in tests/it/main.rs below `On every major`; with ARGUMENTS, those
+# that the arguments choose. A single major has all tests.
 #
 # Needs a Rust toolchain; runs as root or as an ordinary user. What is there already is
 # not installed again, so that after the first run no network is needed. Tests start
 # PostgreSQL clusters of their own in temporary directories: a cluster that the
 # distribution may have started is not used.
 #
-# WALHOOK_TEST_PG_BIN   directory of the PostgreSQL programs to test with (default: the newest)
+# The servers are the distribution's where it has the major, else those of a pinned npm package
+# (tests/postgres/install.sh).
+#
+# WALHOOK_TEST_PG_BIN   directory of the PostgreSQL programs to test with, in place of --postgres
 # WALHOOK_TEST_ROWS     rows of the load test (default: 200000)
 # WALHOOK_FUZZ_SECONDS  how long a fuzz target runs (default: 60)
 # WALHOOK_TEST_KILLS    how often the daemon is killed under traffic (default: 50)
@@ -21,17 +29,31 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-long=
-if [ "${1:-}" = --long ]; then
-    long=yes
-    shift
-fi
-
 say() { printf '\n== %s\n' "$*"; }
 fail() {
     printf 'tests/run.sh: %s\n' "$*" >&2
     exit 1
 }
+
+long=
+majors=
+while :; do
+    case ${1:-} in
+    --long) long=yes ;;
+    --postgres)
+        majors=${2:-}
+        [[ $majors =~ ^1[45678](,1[45678])*$ ]] ||
+            fail "--postgres takes majors of 14, 15, 16, 17 and 18 with commas between them, not \"$majors\""
+        [ -z "${WALHOOK_TEST_PG_BIN:-}" ] || fail "WALHOOK_TEST_PG_BIN and --postgres exclude each other"
+        shift
+        ;;
+    --postgres=*)
+        set -- x --postgres "${1#--postgres=}" "${@:2}"
+        ;;
+    *) break ;;
+    esac
+    shift
+done
 
 # ---- fuzzing -------------------------------------------------------------------------------
 
@@ -76,9 +98,9 @@ fi
 
 # ---- what is missing -----------------------------------------------------------------------
 
+# The distribution's, whatever its major: also with another server its pgbench and psql are used.
 have_postgres() {
-    [ -n "${WALHOOK_TEST_PG_BIN:-}" ] || command -v initdb >/dev/null ||
-        ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1
+    command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1
 }
 have_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
 
@@ -137,8 +159,40 @@ cargo clippy --locked --all-targets -- -D warnings
 say "cargo doc"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 
-say "cargo test"
-cargo test --locked "$@"
+# ---- the tests -----------------------------------------------------------------------------
+
+# Of the modules of tests/it that are run on every major, as filters for `cargo test`.
+on_every_major() {
+    sed -n '/^\/\/ On every major/,/^$/s/^mod \(.*\);$/\1::/p' tests/it/main.rs
+}
+
+# On major $1; the other arguments go to `cargo test`.
+test_on() {
+    local programs
+    say "cargo test ${*:2} (PostgreSQL $1)"
+    programs=$(sh tests/postgres/install.sh "$1" "$(cd "$target/tmp" && pwd)/postgres") ||
+        fail "cannot install PostgreSQL $1; the first run needs a network"
+    WALHOOK_TEST_PG_BIN=$programs cargo test --locked "${@:2}"
+}
+
+if [ -n "${WALHOOK_TEST_PG_BIN:-}" ]; then
+    say "cargo test ($WALHOOK_TEST_PG_BIN)"
+    cargo test --locked "$@"
+elif [ $# -gt 0 ]; then
+    for major in $(tr , ' ' <<<"${majors:-15}"); do
+        test_on "$major" "$@"
+    done
+else
+    read -ra others <<<"$(tr , ' ' <<<"${majors:-14,15,16,17,18}")"
+    whole=${others[0]}
+    [[ " ${others[*]} " != *" 15 "* ]] || whole=15
+    test_on "$whole"
+    mapfile -t modules < <(on_every_major)
+    [ ${#modules[@]} -gt 0 ] || fail "tests/it/main.rs names no module to run on every major"
+    for major in "${others[@]}"; do
+        [ "$major" = "$whole" ] || test_on "$major" --test it -- "${modules[@]}"
+    done
+fi
 
 if [ -n "$long" ]; then
     say "the simulator, at length"

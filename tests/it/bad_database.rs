@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::harness::cluster::binary;
 use crate::harness::daemon::Builder;
+use crate::harness::installation::client_program;
 use crate::harness::process::Process;
 use crate::harness::{ALL_EVENTS, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually};
 
@@ -134,7 +134,7 @@ async fn a_slot_in_use_is_waited_for_and_its_user_is_named() {
     assert_eq!(daemon.stop().await, 0);
 
     // It sends no status, so the slot stays where it is.
-    let mut other = Command::new(binary("pg_recvlogical"));
+    let mut other = Command::new(client_program("pg_recvlogical"));
     other
         .args([
             "--start",

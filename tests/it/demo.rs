@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::harness::installation;
 use crate::harness::process::Process;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,8 +34,8 @@ impl Demo {
         command
             .env("PGHOST", "nowhere.invalid")
             .env("WALHOOK_STATE", "/nowhere");
-        if let Ok(programs) = std::env::var("WALHOOK_TEST_PG_BIN") {
-            command.env("WALHOOK_DEMO_PG_BIN", programs);
+        if std::env::var_os("WALHOOK_TEST_PG_BIN").is_some() {
+            command.env("WALHOOK_DEMO_PG_BIN", installation::programs());
         }
         let process = Process::spawn(command, Some(temporary.path()));
         Demo { process, temporary }
@@ -136,8 +137,8 @@ async fn in_a_terminal_of_eighty_columns_no_line_is_longer_and_the_colours_are_a
             .env("TMPDIR", temporary.path())
             .env("TERM", "xterm-256color")
             .env("NO_COLOR", no_color);
-        if let Ok(programs) = std::env::var("WALHOOK_TEST_PG_BIN") {
-            command.env("WALHOOK_DEMO_PG_BIN", programs);
+        if std::env::var_os("WALHOOK_TEST_PG_BIN").is_some() {
+            command.env("WALHOOK_DEMO_PG_BIN", installation::programs());
         }
         let process = Process::spawn(command, Some(temporary.path()));
         let exited = process.exited(PATIENCE).await;

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::cluster::{binary, free_port};
+use crate::harness::cluster::free_port;
+use crate::harness::installation::client_program;
 use crate::harness::process::Process;
 use crate::harness::{Cluster, Database, Receiver, SOON, eventually};
 
@@ -183,7 +184,7 @@ async fn the_commands_of_every_page_work_as_they_stand_there() {
             .expect("a directory");
         let path = std::env::var("PATH").expect("PATH");
         bash.env("PATH", format!("{}:{path}", walhook.display()))
-            .env("PSQL", binary("psql"))
+            .env("PSQL", client_program("psql"))
             .env("GO", go.path())
             .env("DATABASE_URL", db.url())
             .env("WALHOOK_SOURCE__SLOT", &db.slot)

@@ -14,34 +14,36 @@
 
 mod harness;
 
+// On every major: what depends on what the server does. tests/run.sh reads this list.
+mod bad_database;
+mod harmless;
+mod lineage;
+mod pipeline;
+mod poison;
+mod restarts;
+mod slot_lost;
+mod watch;
+
 // What it does.
 mod batch;
 mod order;
 mod package;
-mod pipeline;
 mod recorded;
 mod shutdown;
 mod size;
 
 // What it does when others fail.
 mod answers;
-mod bad_database;
 mod connect;
 mod dead;
 mod failpoints;
 mod faults;
-mod harmless;
 mod kill;
-mod lineage;
 mod network;
-mod poison;
-mod restarts;
 mod retry;
 mod spool;
-mod slot_lost;
 mod state;
 mod tls;
-mod watch;
 
 // How it is run and watched.
 mod admin;

@@ -5,8 +5,7 @@
 //! temporary directory. Run by root, it belongs to the user `postgres` or `nobody`.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +17,7 @@ use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls};
 
 use super::database::Database;
+use super::installation::{as_server_user, server_program, server_user, sweep_at_the_end};
 use super::process::{Process, signal};
 use super::runtime;
 
@@ -206,7 +206,7 @@ impl Cluster {
         let data = self.data_directory();
         std::fs::write(data.join("postgresql.conf"), conf).expect("postgresql.conf");
         std::fs::write(data.join("pg_hba.conf"), HBA).expect("pg_hba.conf");
-        let mut command = Command::new(binary("postgres"));
+        let mut command = Command::new(server_program("postgres"));
         as_server_user(&mut command).arg("-D").arg(&data);
         Process::spawn(command, Some(self.directory.path()))
     }
@@ -288,65 +288,6 @@ impl Drop for Cluster {
     }
 }
 
-/// A program of the Postgres installation under test.
-pub fn binary(name: &str) -> PathBuf {
-    installation().join(name)
-}
-
-/// `WALHOOK_TEST_PG_BIN`, else Debian's newest, else what the PATH has.
-fn installation() -> &'static Path {
-    static FOUND: OnceLock<PathBuf> = OnceLock::new();
-    FOUND.get_or_init(|| {
-        if let Some(named) = std::env::var_os("WALHOOK_TEST_PG_BIN") {
-            return PathBuf::from(named);
-        }
-        let major =
-            |path: &PathBuf| -> Option<u32> { path.parent()?.file_name()?.to_str()?.parse().ok() };
-        let mut candidates: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path().join("bin"))
-            .collect();
-        candidates.sort_by_key(major);
-        candidates.reverse();
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        candidates.extend(std::env::split_paths(&path));
-        let found = candidates
-            .into_iter()
-            .find(|bin| bin.join("initdb").exists() && bin.join("postgres").exists());
-        found.expect("PostgreSQL's initdb and postgres; tests/run.sh installs them")
-    })
-}
-
-/// The process' owner, and the user that a server runs as when that is root.
-fn server_user() -> Option<(u32, u32)> {
-    static USER: OnceLock<Option<(u32, u32)>> = OnceLock::new();
-    *USER.get_or_init(|| {
-        let probe = tempfile::tempfile().expect("a temporary file");
-        if probe.metadata().expect("its metadata").uid() != 0 {
-            return None;
-        }
-        let passwd = std::fs::read_to_string("/etc/passwd").expect("/etc/passwd");
-        let entry = |user: &str| {
-            let mut lines = passwd
-                .lines()
-                .map(|line| line.split(':').collect::<Vec<_>>());
-            let fields = lines.find(|fields| fields[0] == user)?;
-            Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
-        };
-        let user = entry("postgres").or_else(|| entry("nobody"));
-        Some(user.expect("a user postgres or nobody, as Postgres does not run as root"))
-    })
-}
-
-fn as_server_user(command: &mut Command) -> &mut Command {
-    match server_user() {
-        Some((user, group)) => command.uid(user).gid(group).current_dir("/"),
-        None => command.current_dir("/"),
-    }
-}
-
 /// A directory that the server's user owns, short enough for a unix socket's path.
 fn directory(prefix: &str) -> TempDir {
     let base = std::env::temp_dir();
@@ -371,22 +312,12 @@ fn directory(prefix: &str) -> TempDir {
 
 /// A data directory fresh from `initdb`, made once.
 fn template() -> &'static Path {
-    static TEMPLATE: OnceLock<Mutex<Option<TempDir>>> = OnceLock::new();
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let directory = directory("walhook-template-");
         initdb(directory.path());
-        // A static is never dropped: a shell removes the directory when this process is gone.
-        let mut sweeper = Command::new("sh");
-        sweeper
-            .args(["-c", r#"read -r _; rm -rf "$0""#])
-            .arg(directory.path())
-            .stdin(std::process::Stdio::piped())
-            .process_group(0);
-        static SWEEPER: OnceLock<Mutex<std::process::Child>> = OnceLock::new();
-        SWEEPER.get_or_init(|| Mutex::new(sweeper.spawn().expect("sh")));
-        let path = directory.path().to_owned();
-        TEMPLATE.get_or_init(|| Mutex::new(Some(directory)));
+        let path = directory.keep();
+        sweep_at_the_end(&path);
         path
     })
 }
@@ -409,7 +340,7 @@ fn copy_data(from: &Path, directory: &Path) {
 }
 
 fn initdb(directory: &Path) {
-    let output = as_server_user(&mut Command::new(binary("initdb")))
+    let output = as_server_user(&mut Command::new(server_program("initdb")))
         .arg("-D")
         .arg(directory.join("data"))
         .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"])

@@ -11,7 +11,8 @@ use tokio_postgres::Client;
 use tokio_postgres::types::FromSqlOwned;
 
 use super::block_on;
-use super::cluster::{Cluster, binary};
+use super::cluster::Cluster;
+use super::installation::client_program;
 use super::process::Process;
 
 pub struct Database {
@@ -173,7 +174,7 @@ impl Database {
             .socket_directory()
             .join(format!("{}.sql", self.name));
         std::fs::write(&file, script).expect("the script");
-        let mut command = Command::new(binary("pgbench"));
+        let mut command = Command::new(client_program("pgbench"));
         command
             .arg("-n")
             .arg("-f")

@@ -35,6 +35,7 @@ pub mod daemon;
 pub mod database;
 pub mod frames;
 pub mod http;
+pub mod installation;
 pub mod machine;
 pub mod metrics;
 pub mod oracle;
