@@ -24,7 +24,7 @@ pub struct SlotFacts {
     pub wal_status: Option<WalStatus>,
     /// Until WAL is removed; `None` without a limit, may be negative.
     pub safe_wal_bytes: Option<i64>,
-    /// 17+, or `conflict` on 16.
+    /// 17+, or `conflict` on a standby of 16.
     pub invalidation_reason: Option<String>,
     pub is_temporary: bool,
     pub is_two_phase: bool,
@@ -73,7 +73,9 @@ SELECT s.slot_name::text AS name, s.plugin::text AS plugin, s.database::text AS 
        s.confirmed_flush_lsn, s.restart_lsn, s.wal_status, s.safe_wal_size,
        s.temporary, s.two_phase,
        coalesce(j.slot ->> 'invalidation_reason',
-                CASE WHEN j.slot ->> 'conflicting' = 'true' THEN 'conflict' END)
+                -- 16 calls every invalidation a conflict, but only a standby has them
+                CASE WHEN j.slot ->> 'conflicting' = 'true' AND pg_is_in_recovery()
+                     THEN 'conflict' END)
          AS invalidation_reason,
        pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
                             ELSE pg_current_wal_insert_lsn() END, s.restart_lsn)::int8
