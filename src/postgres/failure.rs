@@ -273,15 +273,25 @@ fn knows_no_replication(error: &PgError) -> bool {
     message.starts_with("unsupported startup parameter")
 }
 
+/// Classes of errors that pass, or are of the server as a whole: its connections,
+/// serialization, resources, objects not in the needed state, operators, the system.
+const NOT_OF_A_CHANGE: [&str; 6] = ["08", "40", "53", "55", "57", "58"];
+
 /// Whether an error that ended the stream will end it each time: a change that the server
-/// cannot decode. Where it stands is in the error's `at`, when the server knows it.
+/// cannot decode. Where it stands is in the error's `at`, when the server knows it; then it
+/// may be anything that the output function of a type can say.
 pub fn is_poison(error: &PgError) -> bool {
     let code = error.code.as_str();
-    // "Other plugin" and its like, which START says.
-    code != "22023"
-        && (code.starts_with("22")
-            || code.starts_with("21")
-            || matches!(code, "54000" | "XX000" | "58P01" | "42883"))
+    // "Other plugin" and its like, which START says; a publication that is missing.
+    if matches!(code, "22023" | "42704") {
+        return false;
+    }
+    let is_in_change =
+        error.at.is_some() && !NOT_OF_A_CHANGE.iter().any(|class| code.starts_with(class));
+    is_in_change
+        || code.starts_with("22")
+        || code.starts_with("21")
+        || matches!(code, "54000" | "XX000" | "58P01" | "42883")
 }
 
 /// The error and its causes, each once.
@@ -367,6 +377,13 @@ mod tests {
         };
         assert!(is_poison(&error));
         assert_eq!(error.to_string(), "SQLSTATE 22012 at LSN 0/16B3748");
+        // What an output function says; an array that is no int2vector.
+        for code in ["42804", "P0001", "42P01", "58P01", "XX000"] {
+            let ReplicationError::Server(error) = server(code, None) else {
+                panic!("another error");
+            };
+            assert!(is_poison(&error), "{code}");
+        }
         for code in ["57P01", "42704", "55000", "53100", "22023"] {
             let ReplicationError::Server(error) = server(code, None) else {
                 panic!("another error");
