@@ -22,6 +22,7 @@ mod pipeline;
 mod poison;
 mod restarts;
 mod slot_lost;
+mod values;
 mod watch;
 
 // What it does.
