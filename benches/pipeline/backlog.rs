@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::Size;
-use crate::harness::cluster::binary;
+use crate::harness::installation::client_program;
 use crate::harness::{Cluster, Daemon, Database};
 use crate::receiver::{Counting, Manner};
 use crate::report::Report;
@@ -104,7 +104,7 @@ async fn pg_recvlogical(cluster: &Arc<Cluster>, rows: u64, way: Way) -> f64 {
 }
 
 fn recvlogical(db: &Database, way: Way) -> Command {
-    let mut command = Command::new(binary("pg_recvlogical"));
+    let mut command = Command::new(client_program("pg_recvlogical"));
     let host = match way {
         Way::Tcp => "127.0.0.1".into(),
         Way::UnixSocket => db.cluster.socket_directory().into_os_string(),
