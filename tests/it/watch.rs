@@ -267,6 +267,40 @@ async fn a_publication_that_is_renamed_is_named() {
     goes_on(&db, &receiver).await;
 }
 
+/// What the watch does, without its pauses: the catalog changes under a statement that reads it,
+/// the longer the more publications it reads.
+#[tokio::test]
+async fn a_publication_that_is_renamed_while_it_is_looked_at_is_there_or_not() {
+    let db = Cluster::shared().await.database().await;
+    let names: Vec<String> = (0..500).map(|number| format!("p{number}")).collect();
+    db.sql(ORDERS).await;
+    let create = names.iter();
+    let create = create.map(|name| format!("CREATE PUBLICATION {name} FOR TABLE orders;"));
+    db.sql(&create.collect::<String>()).await;
+    let (renames, reads) = (db.client().await, db.client().await);
+    let renaming = async {
+        for _ in 0..20 {
+            for (from, to) in [("p499", "other"), ("other", "p499")] {
+                let rename = format!("ALTER PUBLICATION {from} RENAME TO {to}");
+                renames.batch_execute(&rename).await.unwrap();
+                // A person needs longer.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    };
+    let reading = async {
+        loop {
+            let found = walhook::postgres::publication::existing(&reads, &names, 15).await;
+            let found = found.unwrap().len();
+            assert!((499..=500).contains(&found), "{found}");
+        }
+    };
+    tokio::select! {
+        () = renaming => {}
+        () = reading => {}
+    }
+}
+
 #[tokio::test]
 async fn a_table_that_loses_its_identity_is_named_with_what_gives_it_back() {
     let (db, receiver, daemon) = start().await;

@@ -1,5 +1,6 @@
 //! Queries: one round trip each, and an error that says what was being read.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{PgLsn, ToSql, Type};
 use tokio_postgres::{Client, Row};
 
@@ -20,6 +21,11 @@ impl QueryError {
         action: &'static str,
     ) -> impl Fn(tokio_postgres::Error) -> QueryError + Copy {
         move |source| QueryError { action, source }
+    }
+
+    /// 42704: what it names is not there, or no longer.
+    pub(in crate::postgres) fn is_undefined_object(&self) -> bool {
+        self.source.code() == Some(&SqlState::UNDEFINED_OBJECT)
     }
 }
 

@@ -74,8 +74,27 @@ JOIN pg_namespace n ON n.oid = m.pnnspid
 WHERE p.pubname = ANY ($1)
 ORDER BY n.nspname";
 
+/// How often the catalog may change under a read of it.
+const TRIES: u32 = 5;
+
 /// All about those of `names` that exist, in the order of `names`.
 pub async fn existing(
+    client: &Client,
+    names: &[String],
+    server_major: u32,
+) -> Result<Vec<PublicationFacts>, QueryError> {
+    let mut tries = 1;
+    loop {
+        match read_existing(client, names, server_major).await {
+            // `pg_publication_tables` sees a publication by the statement's snapshot and looks
+            // it up by what is committed since: renamed or dropped there, it is an error.
+            Err(error) if error.is_undefined_object() && tries < TRIES => tries += 1,
+            read => return read,
+        }
+    }
+}
+
+async fn read_existing(
     client: &Client,
     names: &[String],
     server_major: u32,

@@ -351,8 +351,11 @@ fn initdb(directory: &Path) {
     assert!(output.status.success(), "initdb failed: {said}");
 }
 
-/// A port of 127.0.0.1 that nobody listens on at the moment.
+/// A port of 127.0.0.1 that nobody listens on at the moment. It is none that the system gives to
+/// connections (`ip_local_port_range`, from 32768 on): one of those could have it by the time that
+/// a server starts, or starts again.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    let ports = std::iter::repeat_with(|| fastrand::u16(15_000..32_000));
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    ports.take(1000).find(free).expect("a free port")
 }
