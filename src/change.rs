@@ -12,9 +12,12 @@ pub enum Operation {
     Update,
     Delete,
     Truncate,
+    /// A logical message: it is no table's.
+    Message,
 }
 
 impl Operation {
+    /// Those of a table.
     pub const ALL: [Operation; 4] = [
         Operation::Insert,
         Operation::Update,
@@ -29,6 +32,7 @@ impl Operation {
             Operation::Update => "update",
             Operation::Delete => "delete",
             Operation::Truncate => "truncate",
+            Operation::Message => "message",
         }
     }
 }
@@ -42,6 +46,9 @@ impl fmt::Display for Operation {
 /// A table's schema and name, as Postgres spells them (not folded, not quoted).
 /// Printed with a part in double quotes when it has a dot, a star or a quote,
 /// as the config file writes it.
+///
+/// Logical messages are counted, ordered and kept as those of a table would be: an entry
+/// of `messages:` stands in its place, in a schema without a name, which no table is in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableName {
     pub schema: String,
@@ -55,12 +62,28 @@ impl TableName {
             table: table.into(),
         }
     }
+
+    /// Of the messages of an entry of `messages:`, by what the config calls it.
+    pub fn of_messages(entry: impl Into<String>) -> Self {
+        TableName::new("", entry)
+    }
+
+    pub fn is_of_messages(&self) -> bool {
+        self.schema.is_empty()
+    }
 }
+
+/// What the name of messages is printed with: `message order.paid`.
+const MESSAGE: &str = "message ";
 
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_of_messages() {
+            return write!(f, "{MESSAGE}{}", self.table);
+        }
         let part = |f: &mut fmt::Formatter<'_>, name: &str| {
-            if name.contains(['.', '*', '"']) || name.is_empty() {
+            let quoted = name.contains(['.', '*', '"']) || name.starts_with(MESSAGE);
+            if quoted || name.is_empty() {
                 write!(f, "\"{}\"", name.replace('"', "\"\""))
             } else {
                 f.write_str(name)
@@ -217,6 +240,9 @@ impl<'a> OldTuple<'a> {
     }
 }
 
+/// In the place of a commit's time, where there was no commit.
+pub const NO_TIME: i64 = i64::MIN;
+
 /// A committed transaction, known from its BEGIN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
@@ -224,12 +250,14 @@ pub struct Transaction {
     pub commit_lsn: Lsn,
     /// Microseconds since 2000-01-01 UTC. Not in the order of commit LSNs.
     pub commit_time_us: i64,
+    /// 0: of a message that stands alone, in the place of a transaction.
     pub xid: u32,
     /// Name of the replication origin, when the change was replicated from elsewhere.
     pub origin: Option<Arc<str>>,
 }
 
-/// One change of one row, or the truncation of one relation.
+/// One change of one row, the truncation of one relation, or a logical message as the
+/// row that mapping makes of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
     pub transaction: &'a Transaction,
@@ -276,5 +304,13 @@ mod tests {
             TableName::new("a.b", "c\"d").to_string(),
             "\"a.b\".\"c\"\"d\""
         );
+    }
+
+    #[test]
+    fn the_name_of_messages_is_that_of_no_table() {
+        let messages = TableName::of_messages("order.paid");
+        assert_eq!(messages.to_string(), "message order.paid");
+        let table = TableName::new("message order", "paid");
+        assert_eq!(table.to_string(), "\"message order\".paid");
     }
 }

@@ -34,8 +34,10 @@ impl fmt::Debug for EventId {
 /// So an event at a lower [`Position`] is settled, one at it or above is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position {
-    /// Commit LSN.
+    /// Commit LSN; of a message that is not transactional its own.
     pub lsn: Lsn,
+    /// From 1; 0 of a message that is not transactional. It comes before a transaction
+    /// with its LSN: that is where its record ends, and the commit's may begin there.
     pub ordinal: u64,
     pub n: u32,
 }
@@ -157,7 +159,8 @@ pub struct Event {
     /// of it.
     pub rekeyed: bool,
     pub fate: Fate,
-    /// Microseconds since 2000-01-01 UTC.
+    /// Microseconds since 2000-01-01 UTC. Of a message that is not transactional: when it
+    /// was read.
     pub commit_time_us: i64,
     /// The JSON that is sent, the same bytes on every attempt.
     pub body: Bytes,

@@ -166,6 +166,7 @@ fn mapper(when: Option<Condition>, payload: Option<PayloadTemplate>) -> Mapper {
         },
         columns: ColumnSelection::All,
         key: None,
+        outbox: None,
         rules: rules.collect(),
     };
     let endpoint = EndpointMapping {

@@ -230,6 +230,7 @@ fn mapper() -> Mapper {
         },
         columns: ColumnSelection::All,
         key: None,
+        outbox: None,
         rules,
     };
     let endpoint = EndpointMapping {

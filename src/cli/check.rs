@@ -39,8 +39,12 @@ pub fn run(arguments: &CheckArguments, config: &Config) -> anyhow::Result<Exit> 
             tell(format_args!("{problems} in the database"));
             return Ok(Exit::Definite);
         }
+        let messages = match config.messages.len() {
+            0 => String::new(),
+            entries => format!(", {} of messages", counted(entries, "kind")),
+        };
         say(format_args!(
-            "the config is right, and database \"{}\" is ready for it: {}",
+            "the config is right, and database \"{}\" is ready for it: {}{messages}",
             report.server.database,
             counted(report.tables.len(), "table")
         ));

@@ -15,7 +15,7 @@ pub struct FilterArgs {
     /// Name of the endpoint
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
-    /// Table, with its schema or in any
+    /// Table, with its schema or in any; "message PREFIX" for an entry of messages
     #[arg(long, value_name = "[SCHEMA.]TABLE")]
     table: Option<TableArg>,
     /// Parked at this time or later: 2026-11-23T22:00:00Z, or 2h for two hours ago
@@ -65,6 +65,12 @@ impl FromStr for TableArg {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(entry) = text.strip_prefix("message ") {
+            return Ok(TableArg {
+                schema: Some(String::new()),
+                table: entry.to_owned(),
+            });
+        }
         const EXPECTED: &str = "expected schema.table or table, a part with a dot in double quotes";
         let (first, rest) = part(text).ok_or(EXPECTED)?;
         let Some(rest) = rest else {

@@ -168,11 +168,9 @@ fn skipped(
     }
     if let Some(unsettled) = poison.unsettled {
         bail!(
-            "transaction {} that commits at {} comes before it and is not settled yet (the \
-             checkpoint is at {checkpoint}): it would be lost as well. Start the daemon, wait until \
-             what it has read is delivered, spooled or dead, and stop it",
-            unsettled.xid,
-            unsettled.commit_lsn
+            "{unsettled} comes before it and is not settled yet (the checkpoint is at \
+             {checkpoint}): it would be lost as well. Start the daemon, wait until what it has read \
+             is delivered, spooled or dead, and stop it"
         );
     }
     match (commit, arguments.to) {
@@ -243,10 +241,11 @@ fn go_on(
 mod tests {
     use super::*;
     use crate::postgres::failure::PgError;
-    use crate::progress::tracker::ReadTransaction;
+    use crate::progress::tracker::{ReadKind, ReadTransaction};
 
     fn transaction(commit_lsn: u64) -> ReadTransaction {
         ReadTransaction {
+            kind: ReadKind::Transaction,
             commit_lsn: Lsn(commit_lsn),
             xid: 771,
             commit_time_us: 0,

@@ -27,6 +27,10 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// In the order of the file.
     pub tables: Arc<[TableRules]>,
+    /// In the order of the file.
+    pub messages: Arc<[TableRules]>,
+    /// Names of replication origins whose changes make no event.
+    pub ignore_origins: Arc<[String]>,
 }
 
 #[derive(Clone, Debug)]

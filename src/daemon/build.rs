@@ -243,6 +243,8 @@ async fn build(
 
     let reading = Reading::new(Parts {
         rules: Arc::clone(&config.tables),
+        messages: Arc::clone(&config.messages),
+        ignored_origins: Arc::clone(&config.ignore_origins),
         endpoints: endpoint_mappings(&config),
         tracker: Arc::clone(&shared.tracker),
         metrics: Arc::clone(&metrics),
@@ -276,6 +278,7 @@ async fn build(
 /// What was read before this start.
 pub fn history(state: &SlotState, checkpoint: Lsn) -> ReadHistory {
     let journal = state.journal.iter().map(|entry| ReadTransaction {
+        kind: entry.kind,
         commit_lsn: entry.commit_lsn,
         xid: entry.xid,
         commit_time_us: entry.commit_time_us,

@@ -180,6 +180,7 @@ pub fn progress(
         })
     });
     let journal = unsaved.transactions.iter().map(|transaction| JournalEntry {
+        kind: transaction.kind,
         commit_lsn: transaction.commit_lsn,
         xid: transaction.xid,
         commit_time_us: transaction.commit_time_us,

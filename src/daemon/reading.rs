@@ -9,28 +9,31 @@
 //! It outlives connections: what was read stays read when the stream breaks and
 //! Postgres sends it again. Synchronous; whoever drives it waits for bytes and memory.
 
+mod mapping;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tracing::warn;
 
-use crate::change::{Change, Relation, TableName, Transaction};
-use crate::event::{Event, Fate};
+use self::mapping::Mapping;
+use crate::change::{NO_TIME, Relation, TableName, Transaction};
+use crate::event::Event;
 use crate::lane::budget::Holder;
+use crate::lane::clock::{POSTGRES_EPOCH_UNIX_US, unix_us};
 use crate::lane::inbox::Inbox;
 use crate::lsn::Lsn;
 use crate::mapping::rule::TableRules;
 use crate::mapping::{
-    EndpointMapping, FailureKind, KeyUse, Mapper, Matched, ParkedEvent, Seen, SourceIdentity,
-    key_columns_hash,
+    EndpointMapping, KeyUse, Mapper, SourceIdentity, key_columns_hash, message_hash,
 };
 use crate::pgoutput::value::Types;
-use crate::pgoutput::{self, DecodeError, Reader, RelationHeader, Step};
+use crate::pgoutput::{self, DecodeError, MessagePlace, Reader, RelationHeader, Step};
 use crate::progress::ledger::LedgerError;
 use crate::progress::lineage::{OtherHistory, ReadHistory, Sent};
-use crate::progress::tracker::{KeyKnown, ReadTransaction, Tracker};
+use crate::progress::tracker::{KeyKnown, ReadKind, ReadTransaction, Tracker};
 use crate::store::of_key;
-use crate::telemetry::metrics::{ChangeCounters, Metrics, OfRule};
+use crate::telemetry::metrics::Metrics;
 
 /// The stream says something that cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -59,15 +62,11 @@ pub struct Announced {
     pub unknown_types: Vec<u32>,
 }
 
-/// Where a change stands: commit LSN and ordinal.
-type Place = (Lsn, u64);
-
 #[derive(Debug)]
 pub struct Reading {
     reader: Reader,
     mapping: Mapping,
-    rules: Arc<[TableRules]>,
-    endpoints: Arc<[EndpointMapping]>,
+    rules: Rules,
     types: Types,
     tracker: Arc<Tracker>,
     inboxes: Vec<Arc<Inbox>>,
@@ -76,10 +75,21 @@ pub struct Reading {
     history: ReadHistory,
     /// The transaction being read was read before as a whole.
     repeat: bool,
+    /// The last message, when it is one that is not transactional and not read before.
+    alone: Option<ReadTransaction>,
     /// By endpoint, with room in memory taken, not in the inboxes yet.
     staged: Vec<Vec<Event>>,
     staged_count: u64,
     keys: KnownKeys,
+}
+
+/// What a mapper is made with.
+#[derive(Debug)]
+struct Rules {
+    tables: Arc<[TableRules]>,
+    messages: Arc<[TableRules]>,
+    endpoints: Arc<[EndpointMapping]>,
+    ignored_origins: Arc<[String]>,
 }
 
 /// What told a table's rows apart when places of lanes were kept, as far as it matters.
@@ -91,21 +101,9 @@ struct KnownKeys {
     rekeyed: HashSet<Arc<TableName>>,
 }
 
-/// Events of rules that failed go to their lanes with the others: they become dead
-/// letters in their turn, so that no position passes one that is not stored.
-fn take_parked(parked: Vec<ParkedEvent>, events: &mut Vec<Event>) {
-    if parked.is_empty() {
-        return;
-    }
-    events.extend(parked.into_iter().map(|parked| Event {
-        fate: Fate::DeadLetter,
-        ..parked.event
-    }));
-    events.sort_by_key(|event| (event.position, event.endpoint));
-}
-
 fn read_transaction(transaction: &Transaction) -> ReadTransaction {
     ReadTransaction {
+        kind: ReadKind::Transaction,
         commit_lsn: transaction.commit_lsn,
         xid: transaction.xid,
         commit_time_us: transaction.commit_time_us,
@@ -127,24 +125,13 @@ fn announced(header: RelationHeader<'_>, types: &Types) -> Announced {
     }
 }
 
-/// The mapper, and what it made of the last message.
-#[derive(Debug)]
-struct Mapping {
-    /// Made once Postgres has said which cluster and database it is.
-    mapper: Option<Mapper>,
-    metrics: Arc<Metrics>,
-    counters: HashMap<u32, ChangeCounters>,
-    /// Of the last message, not staged yet.
-    events: Vec<Event>,
-    /// The last change that was mapped, and the last one that was staged.
-    mapped_to: Place,
-    staged_to: Place,
-}
-
 /// What a reading is made with.
 #[derive(Debug)]
 pub struct Parts {
     pub rules: Arc<[TableRules]>,
+    /// The entries of `messages:`.
+    pub messages: Arc<[TableRules]>,
+    pub ignored_origins: Arc<[String]>,
     /// By endpoint.
     pub endpoints: Arc<[EndpointMapping]>,
     pub tracker: Arc<Tracker>,
@@ -159,16 +146,13 @@ impl Reading {
     pub fn new(parts: Parts) -> Self {
         Reading {
             reader: Reader::new(),
-            mapping: Mapping {
-                mapper: None,
-                metrics: parts.metrics,
-                counters: HashMap::new(),
-                events: Vec::new(),
-                mapped_to: (Lsn::ZERO, 0),
-                staged_to: (Lsn::ZERO, 0),
+            mapping: Mapping::new(parts.metrics),
+            rules: Rules {
+                tables: parts.rules,
+                messages: parts.messages,
+                endpoints: parts.endpoints,
+                ignored_origins: parts.ignored_origins,
             },
-            rules: parts.rules,
-            endpoints: parts.endpoints,
             types: Types::default(),
             tracker: parts.tracker,
             staged: parts.inboxes.iter().map(|_| Vec::new()).collect(),
@@ -176,6 +160,7 @@ impl Reading {
             holders: parts.holders,
             history: parts.history,
             repeat: false,
+            alone: None,
             staged_count: 0,
             keys: KnownKeys::default(),
         }
@@ -190,7 +175,15 @@ impl Reading {
     /// Which cluster and database the changes are of; it does not change.
     pub fn of_source(&mut self, source: SourceIdentity) {
         if self.mapping.mapper.is_none() {
-            let mapper = Mapper::new(Arc::clone(&self.rules), Arc::clone(&self.endpoints), source);
+            let Rules {
+                tables,
+                messages,
+                endpoints,
+                ignored_origins,
+            } = &self.rules;
+            let mapper = Mapper::new(Arc::clone(tables), Arc::clone(endpoints), source)
+                .with_messages(messages)
+                .ignoring(Arc::clone(ignored_origins));
             self.mapping.mapper = Some(mapper);
         }
     }
@@ -202,7 +195,9 @@ impl Reading {
         self.reader = Reader::new();
         self.types = Types::default();
         self.mapping.events.clear();
+        self.mapping.mapped_to = self.mapping.staged_to;
         self.repeat = false;
+        self.alone = None;
     }
 
     /// Takes one pgoutput message. Afterwards [`Reading::stage`] must be called until
@@ -226,8 +221,26 @@ impl Reading {
             }
             Step::Commit { end_lsn, .. } => self.commit(end_lsn)?,
             Step::Relation(header) => return Ok(Next::Describe(announced(header, &self.types))),
-            // Logical messages make no events yet; their ordinals are counted.
-            Step::Message(_) | Step::Nothing => {}
+            Step::Message(message) => match message.place {
+                MessagePlace::Change {
+                    transaction,
+                    ordinal,
+                } => {
+                    let place = (transaction.commit_lsn, ordinal);
+                    self.mapping.message(&message, 0, place, self.repeat);
+                }
+                MessagePlace::Alone { lsn } => {
+                    let hash = message_hash(&message.prefix, message.content);
+                    let read = ReadTransaction::message(lsn, hash as u32);
+                    let repeat = self.history.message(read)? == Sent::Again;
+                    self.mapping.message(&message, hash, (lsn, 0), repeat);
+                    self.alone = Some(read).filter(|_| !repeat);
+                    if self.alone.is_some() && self.mapping.events.is_empty() {
+                        self.stage()?;
+                    }
+                }
+            },
+            Step::Nothing => {}
         }
         Ok(Next::Go)
     }
@@ -265,10 +278,14 @@ impl Reading {
         &self.holders
     }
 
-    /// Stages the events of the last message: their room in memory was taken.
-    pub fn stage(&mut self) {
+    /// Stages the events of the last message: their room in memory was taken. A message
+    /// that is not transactional is read with that.
+    pub fn stage(&mut self) -> Result<(), ReadError> {
         let mapping = &mut self.mapping;
         for mut event in mapping.events.drain(..) {
+            if event.commit_time_us == NO_TIME {
+                event.commit_time_us = unix_us() - POSTGRES_EPOCH_UNIX_US;
+            }
             let endpoint = event.endpoint.0;
             let ways = self
                 .staged
@@ -283,18 +300,28 @@ impl Reading {
             }
         }
         mapping.staged_to = mapping.mapped_to;
+        if let Some(read) = self.alone.take() {
+            self.tracker.message(read, self.staged_count)?;
+            self.hand_over();
+            self.history.message_read(read);
+        }
+        Ok(())
     }
 
     /// Puts what is staged into the inboxes, the tracker first.
     pub fn flush(&mut self) -> Result<(), ReadError> {
         if self.staged_count > 0 {
             self.tracker.wanted(self.staged_count)?;
-            self.staged_count = 0;
-            for (inbox, staged) in self.inboxes.iter().zip(&mut self.staged) {
-                inbox.put(staged);
-            }
+            self.hand_over();
         }
         Ok(())
+    }
+
+    fn hand_over(&mut self) {
+        self.staged_count = 0;
+        for (inbox, staged) in self.inboxes.iter().zip(&mut self.staged) {
+            inbox.put(staged);
+        }
     }
 
     /// Whether another key of the relation is on record than this one.
@@ -307,7 +334,7 @@ impl Reading {
     /// `from` say nothing of its events: they were kept by that one.
     pub fn key_is(&mut self, announced: &Announced, key: &[String], from: Lsn) {
         let by_key = |endpoint: &EndpointMapping| endpoint.key_use == KeyUse::Needed;
-        if !self.endpoints.iter().any(by_key) {
+        if !self.rules.endpoints.iter().any(by_key) {
             return;
         }
         let table = Arc::clone(&announced.relation.name);
@@ -341,8 +368,7 @@ impl Reading {
                 warn!(table = %announced.relation.name, "{problem}");
             }
         }
-        // Renamed: its counters are another's.
-        self.mapping.counters.remove(&announced.relation.oid);
+        self.mapping.forget_counters(announced.relation.oid);
         self.reader.bind(announced.relation);
     }
 
@@ -355,63 +381,5 @@ impl Reading {
         self.tracker.commit(end_lsn)?;
         self.history.commit(end_lsn);
         Ok(())
-    }
-}
-
-impl Mapping {
-    /// Maps a change, unless it was staged before.
-    fn change(&mut self, change: &Change<'_>, repeat: bool) {
-        let place = (change.transaction.commit_lsn, change.ordinal);
-        if repeat || place <= self.staged_to {
-            self.metrics.changes_repeated.inc();
-            return;
-        }
-        let Some(mapper) = &mut self.mapper else {
-            return;
-        };
-        let mapped = mapper.map(change, &mut self.events);
-        self.mapped_to = place;
-        let metrics = &self.metrics;
-        let counters = self
-            .counters
-            .entry(change.relation.oid)
-            .or_insert_with(|| ChangeCounters::new(metrics, &change.relation.name));
-        match mapped.matched {
-            // A table that another config published: no rule speaks of it.
-            Matched::Unbound => return,
-            Matched::Filtered => {
-                counters.read.inc();
-                counters.filtered.inc();
-            }
-            Matched::Matched => {
-                counters.read.inc();
-                counters.matched.inc();
-            }
-        }
-        if !mapped.misfit_types.is_empty() {
-            counters.misfits.inc_by(mapped.misfit_types.len() as u64);
-        }
-        take_parked(mapped.parked, &mut self.events);
-        for failure in &mapped.failures {
-            metrics
-                .condition_failures
-                .get_or_create(&OfRule {
-                    rule: failure.rule.to_string(),
-                    kind: failure.kind.as_str(),
-                })
-                .inc();
-            if failure.seen == Seen::First && failure.kind == FailureKind::Oversize {
-                warn!(
-                    rule = %failure.rule,
-                    "a body is larger than its endpoint's max_body; further ones are counted in walhook_condition_failures"
-                );
-            } else if failure.seen == Seen::First {
-                warn!(
-                    rule = %failure.rule,
-                    kind = failure.kind.as_str(),
-                    "a rule failed on a row; further failures are counted in walhook_condition_failures"
-                );
-            }
-        }
     }
 }

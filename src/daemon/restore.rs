@@ -39,8 +39,9 @@ pub async fn restore(store: &StoreHandle, config: &Config) -> Result<Restored, D
         .iter()
         .map(|e| Arc::clone(&e.name))
         .collect();
-    let rules = rules_hash(&config.tables, &names);
-    let keys = keys_hash(&config.tables);
+    let entries = || config.tables.iter().chain(&*config.messages);
+    let rules = rules_hash(entries(), &names);
+    let keys = keys_hash(entries());
     let (waiting, other_keys) = store
         .call(move |store| {
             let state = store.load(&slot)?;

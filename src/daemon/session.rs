@@ -383,7 +383,7 @@ impl Loop<'_> {
             self.reading.flush()?;
             self.budget.take(bytes, self.reading.holders()).await;
         }
-        self.reading.stage();
+        self.reading.stage()?;
         Ok(())
     }
 

@@ -7,13 +7,16 @@
 //! ```
 //!
 //! Compact, the keys in this order, always the same bytes for the same change and
-//! type. `unchanged` and `lossy` are lists of column names in the order of the
+//! type. The content of a message that is no JSON stands in `data_base64` behind a `data`
+//! of null. `unchanged` and `lossy` are lists of column names in the order of the
 //! table: what `data` leaves out because the WAL does not carry it, and where
 //! bytes that are no UTF-8 became U+FFFD.
 
 use std::io::Write;
 
+use super::bound::BoundKey;
 use super::findings::Findings;
+use super::message;
 use super::plan::{ColumnPlan, TablePlan};
 use super::row::{Known, RowView, Side};
 use crate::change::{Change, Operation};
@@ -47,7 +50,10 @@ pub fn write_tail(
     json.extend_from_slice(b"\"timestamp\":");
     json.extend_from_slice(timestamp);
     json.extend_from_slice(b",\"data\":");
-    write_data(row, json, findings);
+    match &row.table.outbox {
+        Some(outbox) => outbox.write_payload(row, json, findings),
+        None => write_data(row, json, findings),
+    }
     json.extend_from_slice(b",\"previous\":");
     write_previous(row, json, findings);
     write_rest(change, row, source, json, findings);
@@ -57,7 +63,7 @@ pub fn write_tail(
 /// the columns of the key alone, then `"oversize":true` and how many bytes the body has.
 pub fn write_reference_tail(
     (change, row): (&Change<'_>, &RowView<'_>),
-    (key, size): (&[usize], usize),
+    (key, size): (&BoundKey, usize),
     (timestamp, source): (&[u8], &[u8]),
     json: &mut Vec<u8>,
     findings: &mut Findings,
@@ -67,11 +73,15 @@ pub fn write_reference_tail(
     json.extend_from_slice(b"\"timestamp\":");
     json.extend_from_slice(timestamp);
     json.extend_from_slice(b",\"data\":");
+    let (key, members) = (key.columns(), key.members());
     let in_key = |column: &ColumnPlan| key.contains(&column.place);
     match row.operation {
+        // Its key is in `source`.
+        Operation::Insert if row.table.outbox.is_some() => json.extend_from_slice(b"null"),
         Operation::Insert | Operation::Update => write_row(row, Side::New, in_key, json, findings),
         Operation::Delete => write_row(row, Side::Old, in_key, json, findings),
         Operation::Truncate => json.extend_from_slice(b"null"),
+        Operation::Message => message::write_members(row, members, json),
     }
     json.extend_from_slice(b",\"previous\":");
     let changed = key.iter().any(|column| row.changed(*column) == Ok(true));
@@ -103,8 +113,14 @@ fn write_rest(
     }
     json.push(b',');
     json.extend_from_slice(source);
-    write_source_rest(change, json);
-    json.push(b'}');
+    match change.operation {
+        Operation::Message => write_message_source(change, row, json),
+        _ => write_source_rest(change, json),
+    }
+    if let Some(outbox) = &row.table.outbox {
+        outbox.write_source(row, json, findings);
+    }
+    json.extend_from_slice(b"}}");
 }
 
 /// The new row; of a delete the old one as far as it is known; of a truncate null.
@@ -120,7 +136,24 @@ pub fn write_data(row: &RowView<'_>, json: &mut Vec<u8>, findings: &mut Findings
         }
         Operation::Delete => write_row(row, Side::Old, |_| true, json, findings),
         Operation::Truncate => json.extend_from_slice(b"null"),
+        Operation::Message => write_content(row, json, findings),
     }
+}
+
+/// The JSON of a message's content; or null, and `data_base64` behind it.
+fn write_content(row: &RowView<'_>, json: &mut Vec<u8>, findings: &mut Findings) {
+    let mut write = |place: usize, json: &mut Vec<u8>| {
+        if let (Some(column), Ok(Known::Text(text))) =
+            (row.table.columns.get(place), row.new_value(place))
+        {
+            column.write(text, row.large_numbers, json, findings);
+        }
+    };
+    if row.new_value(message::DATA) != Ok(Known::Null) {
+        return write(message::DATA, json);
+    }
+    json.extend_from_slice(b"null,\"data_base64\":");
+    write(message::DATA_BASE64, json);
 }
 
 /// The old row of an update: all columns, or those of a key that changed; else null.
@@ -133,7 +166,7 @@ pub fn write_previous(row: &RowView<'_>, json: &mut Vec<u8>, findings: &mut Find
 }
 
 /// The columns that are wanted, selected and known.
-fn write_row(
+pub fn write_row(
     row: &RowView<'_>,
     side: Side,
     wanted: impl Fn(&ColumnPlan) -> bool,
@@ -186,9 +219,41 @@ pub fn source_head(database: &str, table: &TablePlan) -> Vec<u8> {
     json
 }
 
+/// `"source":{"database":..,"prefix":`
+pub fn message_source_head(database: &str) -> Vec<u8> {
+    let mut json = Vec::new();
+    json.extend_from_slice(b"\"source\":{\"database\":");
+    write_string(database.as_bytes(), &mut json);
+    json.extend_from_slice(b",\"prefix\":");
+    json
+}
+
+fn write_message_source(change: &Change<'_>, row: &RowView<'_>, json: &mut Vec<u8>) {
+    match row.new_value(message::PREFIX) {
+        Ok(Known::Text(prefix)) => {
+            write_string(prefix, json);
+        }
+        Ok(Known::Null) | Err(_) => json.extend_from_slice(b"null"),
+    }
+    json.extend_from_slice(b",\"operation\":\"message\",\"transactional\":");
+    if row.new_value(message::TRANSACTIONAL) == Ok(Known::Text(b"t")) {
+        json.extend_from_slice(b"true");
+        write_place(change, json);
+        return;
+    }
+    json.extend_from_slice(b"false,\"lsn\":\"");
+    write_plain(json, change.transaction.commit_lsn);
+    json.extend_from_slice(b"\",\"xid\":null,\"index\":0");
+}
+
 fn write_source_rest(change: &Change<'_>, json: &mut Vec<u8>) {
-    let transaction = change.transaction;
     write_string(change.operation.as_str().as_bytes(), json);
+    write_place(change, json);
+}
+
+/// Where a change stands, and where it comes from.
+fn write_place(change: &Change<'_>, json: &mut Vec<u8>) {
+    let transaction = change.transaction;
     json.extend_from_slice(b",\"lsn\":\"");
     write_plain(json, transaction.commit_lsn);
     json.extend_from_slice(b"\",\"xid\":");
@@ -199,7 +264,6 @@ fn write_source_rest(change: &Change<'_>, json: &mut Vec<u8>) {
         json.extend_from_slice(b",\"origin\":");
         write_string(origin.as_bytes(), json);
     }
-    json.push(b'}');
 }
 
 /// A commit time as JSON: RFC 3339 in UTC with microseconds; null for one that no

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::body;
 use super::mapper::{EndpointMapping, KeyUse};
+use super::outbox::OutboxPlan;
 use super::plan::TablePlan;
 use super::report::BindProblem;
-use super::rule::{ColumnSelection, TableRules};
+use super::rule::{ColumnSelection, TableRules, TypeTemplate};
 use crate::change::{Operation, Relation};
 use crate::event::EndpointIndex;
 use crate::pgoutput::value::{LargeNumbers, Types};
@@ -16,17 +17,33 @@ pub(super) struct BoundTable {
     pub plan: TablePlan,
     /// The constant part of `source`.
     pub source: Vec<u8>,
-    /// Places of the ordering key's columns; empty when there is none.
-    pub key: Vec<usize>,
-    /// By operation, in the order of the file.
+    pub key: BoundKey,
+    /// By operation, in the order of the file; those of messages in the place of inserts.
     rules: [Vec<BoundRule>; Operation::ALL.len()],
+}
+
+/// What orders an event with `order: key`.
+#[derive(Debug)]
+pub(super) enum BoundKey {
+    /// Places of columns; empty when there are none.
+    Columns(Vec<usize>),
+    /// Of a message's content; empty: its prefix.
+    Members(Vec<String>),
+}
+
+/// The type of a rule's events.
+#[derive(Debug, PartialEq)]
+pub(super) enum BoundType {
+    Fixed(Arc<str>),
+    /// The row decides.
+    OfRow(TypeTemplate),
 }
 
 #[derive(Debug)]
 pub(super) struct BoundRule {
     /// In the entry's rules.
     pub place: usize,
-    pub event_type: Arc<str>,
+    pub event_type: BoundType,
     /// By how they take large numbers. Empty: all go to a rule before it.
     pub endpoints: Vec<(LargeNumbers, Vec<EndpointIndex>)>,
     /// One of the endpoints orders by key.
@@ -42,33 +59,86 @@ impl BoundTable {
         database: &str,
         problems: &mut Vec<BindProblem>,
     ) -> Self {
-        let strings =
-            |endpoint: &EndpointMapping| endpoint.form.large_numbers == LargeNumbers::Strings;
-        let strings = endpoints.iter().any(strings);
-        let plan = TablePlan::new(relation, types, &entry.columns, strings);
+        let mut plan = TablePlan::new(relation, types, &entry.columns, any_strings(endpoints));
+        plan.outbox = entry
+            .outbox
+            .as_ref()
+            .map(|outbox| OutboxPlan::new(outbox, &plan));
         named_columns(entry, &plan, problems);
+        let key = key(entry, relation, &plan);
+        let no_key = key.is_empty();
         let table = BoundTable {
             source: body::source_head(database, &plan),
-            key: key(entry, relation, &plan),
+            key: BoundKey::Columns(key),
             rules: Operation::ALL
                 .map(|operation| rules(entry, relation, operation, endpoints, problems)),
             plan,
         };
         let mut rules = table.rules.iter().flatten();
-        if table.key.is_empty() && rules.any(|rule| rule.key_use == KeyUse::Needed) {
+        if no_key && rules.any(|rule| rule.key_use == KeyUse::Needed) {
             problems.push(BindProblem::NoKey);
         }
         table
     }
 
+    /// For the messages of an entry, of which `relation` describes the rows.
+    pub fn of_messages(
+        entry: &TableRules,
+        relation: &Relation,
+        endpoints: &[EndpointMapping],
+        database: &str,
+    ) -> Self {
+        // The walk has found the problems: all is known without the database.
+        let rules = rules(
+            entry,
+            relation,
+            Operation::Message,
+            endpoints,
+            &mut Vec::new(),
+        );
+        BoundTable {
+            source: body::message_source_head(database),
+            key: BoundKey::Members(entry.key.clone().unwrap_or_default()),
+            rules: [rules, Vec::new(), Vec::new(), Vec::new()],
+            plan: TablePlan::new(
+                relation,
+                &Types::default(),
+                &ColumnSelection::All,
+                any_strings(endpoints),
+            ),
+        }
+    }
+
     pub fn rules(&self, operation: Operation) -> &[BoundRule] {
         match operation {
-            Operation::Insert => &self.rules[0],
+            Operation::Insert | Operation::Message => &self.rules[0],
             Operation::Update => &self.rules[1],
             Operation::Delete => &self.rules[2],
             Operation::Truncate => &self.rules[3],
         }
     }
+}
+
+impl BoundKey {
+    pub fn columns(&self) -> &[usize] {
+        match self {
+            BoundKey::Columns(places) => places,
+            BoundKey::Members(_) => &[],
+        }
+    }
+
+    pub fn members(&self) -> &[String] {
+        match self {
+            BoundKey::Columns(_) => &[],
+            BoundKey::Members(names) => names,
+        }
+    }
+}
+
+/// An endpoint takes large numbers as strings.
+fn any_strings(endpoints: &[EndpointMapping]) -> bool {
+    let strings = |endpoint: &EndpointMapping| endpoint.form.large_numbers == LargeNumbers::Strings;
+    endpoints.iter().any(strings)
 }
 
 /// A key that the config names counts only as a whole: half of it orders nothing.
@@ -93,11 +163,14 @@ fn rules(
     let mut bound: Vec<BoundRule> = Vec::new();
     let wanted = entry.rules.iter().enumerate();
     for (place, rule) in wanted.filter(|(_, rule)| rule.operation == operation) {
-        let event_type = rule.event_type.render(&relation.name, operation);
+        let event_type = match rule.event_type.render(&relation.name, operation) {
+            Some(fixed) => BoundType::Fixed(fixed.into()),
+            None => BoundType::OfRow(rule.event_type.clone()),
+        };
         let mut ours = rule.endpoints.clone();
         for before in bound
             .iter()
-            .filter(|before| *before.event_type == event_type)
+            .filter(|before| before.event_type == event_type)
         {
             let count = ours.len();
             let theirs = || before.endpoints.iter().flat_map(|(_, endpoints)| endpoints);
@@ -106,7 +179,10 @@ fn rules(
                 problems.push(BindProblem::SameType {
                     first: Arc::clone(&first.name),
                     second: Arc::clone(&rule.name),
-                    event_type: event_type.as_str().into(),
+                    event_type: match &event_type {
+                        BoundType::Fixed(fixed) => Arc::clone(fixed),
+                        BoundType::OfRow(template) => template.to_string().into(),
+                    },
                 });
             }
         }
@@ -117,7 +193,7 @@ fn rules(
         };
         bound.push(BoundRule {
             place,
-            event_type: event_type.into(),
+            event_type,
             key_use: if ours.iter().any(by_key) {
                 KeyUse::Needed
             } else {
@@ -167,6 +243,10 @@ fn named_columns(entry: &TableRules, plan: &TablePlan, problems: &mut Vec<BindPr
     }
     if let Some(names) = &entry.key {
         missing(format!("tables.\"{table}\".key"), names);
+    }
+    if let Some(outbox) = &entry.outbox {
+        let names: Vec<String> = outbox.columns().cloned().collect();
+        missing(format!("tables.\"{table}\".outbox"), &names);
     }
     for rule in &entry.rules {
         if let Some(condition) = &rule.when {

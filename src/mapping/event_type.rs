@@ -2,13 +2,16 @@
 
 use std::fmt;
 
+use super::failure::FailureKind;
+use super::message;
+use super::row::{Known, RowView, Side};
 use crate::change::{Operation, TableName};
 
 /// Far more than any sensible type; the names put in may add to it.
 pub const TYPE_LENGTH_MAX: usize = 256;
 
-/// An event type, in which `{schema}`, `{table}` and `{operation}` may stand:
-/// groups of `[a-zA-Z0-9_]` with a full stop between two, as Standard Webhooks
+/// An event type, in which `{schema}`, `{table}` and `{operation}` may stand, or of a
+/// message `{prefix}`, or that a column of the row gives: groups of `[a-zA-Z0-9_]` with a full stop between two, as Standard Webhooks
 /// wants it. Printed as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TypeTemplate(Vec<TypePiece>);
@@ -19,6 +22,36 @@ pub enum TypePiece {
     Schema,
     Table,
     Operation,
+    /// Of the message.
+    Prefix,
+    /// Of an outbox.
+    Column(String),
+}
+
+/// What a text is the type of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypeOf {
+    Change,
+    Message,
+}
+
+impl TypeOf {
+    fn placeholder(self, name: &str) -> Option<TypePiece> {
+        match (self, name) {
+            (TypeOf::Change, "schema") => Some(TypePiece::Schema),
+            (TypeOf::Change, "table") => Some(TypePiece::Table),
+            (TypeOf::Change, "operation") => Some(TypePiece::Operation),
+            (TypeOf::Message, "prefix") => Some(TypePiece::Prefix),
+            _ => None,
+        }
+    }
+
+    fn expected(self) -> &'static str {
+        match self {
+            TypeOf::Change => "{schema}, {table} or {operation}",
+            TypeOf::Message => "{prefix}",
+        }
+    }
 }
 
 /// Why a text is no event type.
@@ -34,14 +67,23 @@ pub enum TypeError {
         "an event type cannot contain {found:?}, only letters A to Z and a to z, digits, underscores and full stops"
     )]
     Character { found: char },
-    #[error("unknown placeholder {{{name}}}, expected {{schema}}, {{table}} or {{operation}}")]
-    Placeholder { name: String },
-    #[error("a placeholder is not closed, expected {{schema}}, {{table}} or {{operation}}")]
-    Unclosed,
+    #[error("unknown placeholder {{{name}}}, expected {}", .of.expected())]
+    Placeholder { name: String, of: TypeOf },
+    #[error("a placeholder is not closed, expected {}", .of.expected())]
+    Unclosed { of: TypeOf },
 }
 
 impl TypeTemplate {
     pub fn parse(text: &str) -> Result<Self, TypeError> {
+        TypeTemplate::parse_of(text, TypeOf::Change)
+    }
+
+    /// The type is the column's value.
+    pub fn of_column(name: &str) -> Self {
+        TypeTemplate(vec![TypePiece::Column(name.to_owned())])
+    }
+
+    pub fn parse_of(text: &str, of: TypeOf) -> Result<Self, TypeError> {
         if text.is_empty() {
             return Err(TypeError::Empty);
         }
@@ -60,8 +102,12 @@ impl TypeTemplate {
             }
             rest = after;
             if let Some(opened) = rest.strip_prefix('{') {
-                let (name, after) = opened.split_once('}').ok_or(TypeError::Unclosed)?;
-                pieces.push(placeholder(name)?);
+                let (name, after) = opened.split_once('}').ok_or(TypeError::Unclosed { of })?;
+                let unknown = || TypeError::Placeholder {
+                    name: name.to_owned(),
+                    of,
+                };
+                pieces.push(of.placeholder(name).ok_or_else(unknown)?);
                 rest = after;
             }
         }
@@ -73,8 +119,9 @@ impl TypeTemplate {
         Ok(template)
     }
 
-    /// The type for a table. What a name has beside `[a-zA-Z0-9_]` becomes `_`.
-    pub fn render(&self, name: &TableName, operation: Operation) -> String {
+    /// The type for all changes of a table, unless the row decides. What a name has
+    /// beside `[a-zA-Z0-9_]` becomes `_`.
+    pub fn render(&self, name: &TableName, operation: Operation) -> Option<String> {
         let mut rendered = String::new();
         for piece in &self.0 {
             match piece {
@@ -82,9 +129,38 @@ impl TypeTemplate {
                 TypePiece::Schema => push_plain(&mut rendered, &name.schema),
                 TypePiece::Table => push_plain(&mut rendered, &name.table),
                 TypePiece::Operation => rendered.push_str(operation.as_str()),
+                TypePiece::Prefix | TypePiece::Column(_) => return None,
             }
         }
-        rendered
+        Some(rendered)
+    }
+
+    /// The type that the row decides. Full stops in its value stay, other characters
+    /// become `_` as in a name.
+    pub fn render_row(&self, row: &RowView<'_>) -> Result<String, FailureKind> {
+        let mut rendered = String::new();
+        for piece in &self.0 {
+            let place = match piece {
+                TypePiece::Literal(literal) => {
+                    rendered.push_str(literal);
+                    continue;
+                }
+                TypePiece::Schema | TypePiece::Table | TypePiece::Operation => continue,
+                TypePiece::Prefix => message::PREFIX,
+                TypePiece::Column(name) => {
+                    row.table.column(name).ok_or(FailureKind::NoSuchColumn)?
+                }
+            };
+            let value = match row.value(Side::New, place)? {
+                Known::Text(text) => String::from_utf8_lossy(text),
+                Known::Null => return Err(FailureKind::NoType),
+            };
+            match piece {
+                TypePiece::Column(_) if value.is_empty() => return Err(FailureKind::NoType),
+                _ => push_groups(&mut rendered, &value),
+            }
+        }
+        Ok(rendered)
     }
 
     pub fn pieces(&self) -> &[TypePiece] {
@@ -100,19 +176,10 @@ impl fmt::Display for TypeTemplate {
                 TypePiece::Schema => "{schema}",
                 TypePiece::Table => "{table}",
                 TypePiece::Operation => "{operation}",
+                TypePiece::Prefix => "{prefix}",
+                TypePiece::Column(name) => return write!(f, "{{{{new.{name}}}}}"),
             })
         })
-    }
-}
-
-fn placeholder(name: &str) -> Result<TypePiece, TypeError> {
-    match name {
-        "schema" => Ok(TypePiece::Schema),
-        "table" => Ok(TypePiece::Table),
-        "operation" => Ok(TypePiece::Operation),
-        _ => Err(TypeError::Placeholder {
-            name: name.to_owned(),
-        }),
     }
 }
 
@@ -122,6 +189,22 @@ fn plain(c: char) -> bool {
 
 fn push_plain(rendered: &mut String, name: &str) {
     rendered.extend(name.chars().map(|c| if plain(c) { c } else { '_' }));
+}
+
+/// A group without a character becomes one of `_`; what is too long is cut.
+fn push_groups(rendered: &mut String, value: &str) {
+    let ends = (0..=value.len().min(TYPE_LENGTH_MAX)).rev();
+    let end = ends.into_iter().find(|end| value.is_char_boundary(*end));
+    let cut = end.and_then(|end| value.get(..end)).unwrap_or_default();
+    for (at, group) in cut.split('.').enumerate() {
+        if at > 0 {
+            rendered.push('.');
+        }
+        match group {
+            "" => rendered.push('_'),
+            group => push_plain(rendered, group),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +217,7 @@ mod tests {
             TypeTemplate::parse(text)
                 .unwrap()
                 .render(&TableName::new(schema, table), Operation::Update)
+                .unwrap()
         };
         assert_eq!(render("order.paid", "public", "orders"), "order.paid");
         assert_eq!(
@@ -141,6 +225,21 @@ mod tests {
             "app.Orders.update"
         );
         assert_eq!(render("v1.{table}_x", "app", "größe-1.b"), "v1.gr__e_1_b_x");
+    }
+
+    #[test]
+    fn what_a_row_gives_is_made_a_type() {
+        let made = |value: &str| {
+            let mut rendered = String::new();
+            push_groups(&mut rendered, value);
+            rendered
+        };
+        assert_eq!(made("order.paid"), "order.paid");
+        assert_eq!(made("Order-paid v1"), "Order_paid_v1");
+        assert_eq!(made(".a..b."), "_.a._.b._");
+        assert_eq!(made(""), "_");
+        assert_eq!(made("größe\n"), "gr__e_");
+        assert_eq!(made(&"ü".repeat(300)).len(), 128);
     }
 
     #[test]

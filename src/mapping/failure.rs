@@ -27,11 +27,13 @@ pub enum FailureKind {
     DivisionByZero,
     /// The body is larger than the endpoint takes.
     Oversize,
+    /// An outbox row's type is null or empty.
+    NoType,
     Other,
 }
 
 impl FailureKind {
-    pub const ALL: [FailureKind; 11] = [
+    pub const ALL: [FailureKind; 12] = [
         FailureKind::NoSuchColumn,
         FailureKind::NoSuchKey,
         FailureKind::NoRow,
@@ -42,6 +44,7 @@ impl FailureKind {
         FailureKind::Overflow,
         FailureKind::DivisionByZero,
         FailureKind::Oversize,
+        FailureKind::NoType,
         FailureKind::Other,
     ];
 
@@ -58,6 +61,7 @@ impl FailureKind {
             FailureKind::Overflow => "overflow",
             FailureKind::DivisionByZero => "division_by_zero",
             FailureKind::Oversize => "oversize",
+            FailureKind::NoType => "no_type",
             FailureKind::Other => "other",
         }
     }
@@ -126,6 +130,7 @@ impl fmt::Display for FailureKind {
             FailureKind::Overflow => "a number is out of range",
             FailureKind::DivisionByZero => "a division by zero",
             FailureKind::Oversize => "the body is larger than the endpoint takes",
+            FailureKind::NoType => "the row gives no event type",
             FailureKind::Other => "the expression cannot be evaluated",
         })
     }

@@ -6,6 +6,32 @@ use sha2::{Digest, Sha256};
 use super::rule::{Rule, TableRules};
 use crate::change::{Change, TableName};
 use crate::event::EventId;
+use crate::lsn::Lsn;
+
+/// So much of a message's content tells it from others.
+const CONTENT_HASHED_MAX: usize = 64 << 10;
+
+/// What an event's id is made of beside its type.
+#[derive(Clone, Copy, Debug)]
+pub enum IdBasis {
+    Change {
+        commit_lsn: Lsn,
+        commit_time_us: i64,
+        ordinal: u64,
+    },
+    /// Not transactional. It has no commit time: its hash does that work.
+    Message { lsn: Lsn, hash: u64 },
+}
+
+impl IdBasis {
+    pub fn of(change: &Change<'_>) -> Self {
+        IdBasis::Change {
+            commit_lsn: change.transaction.commit_lsn,
+            commit_time_us: change.transaction.commit_time_us,
+            ordinal: change.ordinal,
+        }
+    }
+}
 
 /// The first 16 bytes of SHA-256 over
 ///
@@ -19,15 +45,29 @@ use crate::event::EventId;
 /// | the rest | event type |
 ///
 /// The commit time is there because a cluster restored from a snapshot hands out
-/// the same LSNs again.
-pub fn event_id(system_identifier: u64, change: &Change<'_>, event_type: &str) -> EventId {
+/// the same LSNs again. A message that is not transactional has `walhookm` in front, its
+/// own LSN, in the time's place its [`message_hash`], and ordinal 0.
+pub fn event_id(system_identifier: u64, basis: IdBasis, event_type: &str) -> EventId {
     let mut bytes = [0; 40];
+    let (version, lsn, distinct, ordinal) = match basis {
+        IdBasis::Change {
+            commit_lsn,
+            commit_time_us,
+            ordinal,
+        } => (
+            b"walhook1",
+            commit_lsn,
+            commit_time_us.to_be_bytes(),
+            ordinal,
+        ),
+        IdBasis::Message { lsn, hash } => (b"walhookm", lsn, hash.to_be_bytes(), 0),
+    };
     let fields = [
-        *b"walhook1",
+        *version,
         system_identifier.to_be_bytes(),
-        change.transaction.commit_lsn.0.to_be_bytes(),
-        change.transaction.commit_time_us.to_be_bytes(),
-        change.ordinal.to_be_bytes(),
+        lsn.0.to_be_bytes(),
+        distinct,
+        ordinal.to_be_bytes(),
     ];
     for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
         place.copy_from_slice(&field);
@@ -68,10 +108,23 @@ pub fn key_hash<'a>(table: &TableName, values: impl IntoIterator<Item = Option<&
     parts.finish()
 }
 
+/// By which a message is known again: its prefix, length and beginning.
+pub fn message_hash(prefix: &str, content: &[u8]) -> u64 {
+    let mut parts = Parts::default();
+    parts.add("walhook message 1");
+    parts.add(prefix);
+    parts.add((content.len() as u64).to_be_bytes());
+    parts.add(content.get(..CONTENT_HASHED_MAX).unwrap_or(content));
+    parts.finish()
+}
+
 /// Changes when a change may make another number of events for an endpoint, or in
 /// another order: operations, types, conditions, what a payload may fail on, and
 /// the names of the endpoints.
-pub fn rules_hash(tables: &[TableRules], endpoints: &[impl AsRef<str>]) -> u64 {
+pub fn rules_hash<'t>(
+    tables: impl IntoIterator<Item = &'t TableRules>,
+    endpoints: &[impl AsRef<str>],
+) -> u64 {
     let mut parts = Parts::default();
     parts.add("walhook rules 1");
     for table in tables {
@@ -84,8 +137,8 @@ pub fn rules_hash(tables: &[TableRules], endpoints: &[impl AsRef<str>]) -> u64 {
     parts.finish()
 }
 
-/// Changes when `key` of an entry of `tables` does.
-pub fn keys_hash(tables: &[TableRules]) -> u64 {
+/// Changes when `key` of an entry of `tables` or `messages` does.
+pub fn keys_hash<'t>(tables: impl IntoIterator<Item = &'t TableRules>) -> u64 {
     let mut parts = Parts::default();
     parts.add("walhook keys 1");
     for table in tables {

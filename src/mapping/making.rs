@@ -7,21 +7,24 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::body;
-use super::bound::{BoundRule, BoundTable};
+use super::bound::{BoundRule, BoundTable, BoundType};
 use super::failure::FailureKind;
 use super::findings::Findings;
 use super::form::{DEAD_BYTES_MAX, LargeNumbers, Oversize};
-use super::id::event_id;
+use super::id::{IdBasis, event_id};
 use super::keys::keys;
 use super::mapper::{EndpointMapping, KeyUse, SourceIdentity};
 use super::report::{Mapped, Matched, ParkedEvent, RuleFailure, Seen};
 use super::row::{Cells, RowView};
-use super::rule::{Rule, WhenError};
+use super::rule::{Rule, TypeTemplate, WhenError};
 use crate::change::Change;
 use crate::event::{EndpointIndex, Event, EventId, Fate, Keys, Position, Room};
 
 /// A body larger than this is not copied out of its buffer: it takes it along.
 const SCRATCH_BYTES_MAX: usize = 1 << 20;
+
+/// The type of an event of which the row gives none: it becomes a dead letter.
+const UNTYPED: &str = "untyped";
 
 /// Kept from change to change.
 #[derive(Debug, Default)]
@@ -69,6 +72,7 @@ pub(super) struct Making<'m> {
     change: &'m Change<'m>,
     table: &'m BoundTable,
     row: RowView<'m>,
+    id_basis: IdBasis,
     around: Around<'m>,
     keys: Option<Keys>,
     /// Standard bodies by type, and what they have in common.
@@ -82,6 +86,7 @@ impl<'m> Making<'m> {
         change: &'m Change<'m>,
         table: &'m BoundTable,
         cells: &'m Cells<'m>,
+        id_basis: IdBasis,
         around: Around<'m>,
     ) -> Self {
         let scratch = &mut *around.scratch;
@@ -90,6 +95,7 @@ impl<'m> Making<'m> {
             change,
             table,
             row: RowView::new(&table.plan, change, cells),
+            id_basis,
             around,
             keys: None,
             standard: Vec::new(),
@@ -111,10 +117,18 @@ impl<'m> Making<'m> {
         if !matches || bound.endpoints.is_empty() {
             return;
         }
+        let event_type = match &bound.event_type {
+            BoundType::Fixed(event_type) => Arc::clone(event_type),
+            BoundType::OfRow(template) => match self.type_of_row(template) {
+                Ok(event_type) => event_type,
+                Err(kind) if self.failed(rule, kind, &mut parked) => UNTYPED.into(),
+                Err(_) => return,
+            },
+        };
         let id = event_id(
             self.around.source.system_identifier,
-            self.change,
-            &bound.event_type,
+            self.id_basis,
+            &event_type,
         );
         let mut payload = rule.payload.as_ref();
         for (large_numbers, endpoints) in &bound.endpoints {
@@ -130,9 +144,9 @@ impl<'m> Making<'m> {
                     Err(_) => return,
                 }
             }
-            let body = body.unwrap_or_else(|| self.standard(id, &bound.event_type));
+            let body = body.unwrap_or_else(|| self.standard(id, &event_type));
             for endpoint in endpoints {
-                self.event(rule, bound, *endpoint, id, &body, parked);
+                self.event(rule, *endpoint, (id, &event_type), &body, parked);
             }
         }
     }
@@ -141,9 +155,8 @@ impl<'m> Making<'m> {
     fn event(
         &mut self,
         rule: &Rule,
-        bound: &BoundRule,
         endpoint: EndpointIndex,
-        id: EventId,
+        (id, event_type): (EventId, &Arc<str>),
         body: &Bytes,
         mut parked: Option<FailureKind>,
     ) {
@@ -157,11 +170,21 @@ impl<'m> Making<'m> {
                 parked.get_or_insert(FailureKind::Oversize);
             }
             if parked.is_none() || body.len() > DEAD_BYTES_MAX {
-                body = self.reference(id, &bound.event_type, body.len());
+                body = self.reference(id, event_type, body.len());
             }
         }
         let parked = parked.map(|kind| (Arc::clone(&rule.name), kind));
-        self.plan(bound, endpoint, known.key_use, id, body, parked);
+        let named = (id, Arc::clone(event_type));
+        self.plan(endpoint, known.key_use, named, body, parked);
+    }
+
+    /// The type of an outbox row or of a message; an outbox row needs its payload, too.
+    fn type_of_row(&self, template: &TypeTemplate) -> Result<Arc<str>, FailureKind> {
+        let outbox = self.table.plan.outbox.as_ref();
+        if outbox.is_some_and(|outbox| outbox.payload.is_none()) {
+            return Err(FailureKind::NoSuchColumn);
+        }
+        template.render_row(&self.row).map(Arc::from)
     }
 
     /// Notes a failure; whether an event is made in spite of it.
@@ -245,10 +268,9 @@ impl<'m> Making<'m> {
 
     fn plan(
         &mut self,
-        bound: &BoundRule,
         endpoint: EndpointIndex,
         key_use: KeyUse,
-        id: EventId,
+        (id, event_type): (EventId, Arc<str>),
         body: Bytes,
         parked: Option<(Arc<str>, FailureKind)>,
     ) {
@@ -268,7 +290,7 @@ impl<'m> Making<'m> {
         let event = Event {
             id,
             endpoint,
-            event_type: Arc::clone(&bound.event_type),
+            event_type,
             table: Arc::clone(&self.table.plan.name),
             operation: self.change.operation,
             position: Position {

@@ -1,6 +1,7 @@
 //! Mapping: from a change to the events that the rules make of it.
 //!
 //! ```text
+//! message --as a row--.
 //! change --row--> condition --matches--> payload or standard body --id, keys--> events
 //! ```
 //!
@@ -27,6 +28,8 @@ mod template;
 mod body;
 mod id;
 mod keys;
+pub mod message;
+mod outbox;
 
 mod bound;
 mod making;
@@ -35,7 +38,7 @@ mod report;
 
 pub use expression::{Columns, Uses};
 pub use failure::FailureKind;
-pub use id::{key_columns_hash, keys_hash, rules_hash};
+pub use id::{key_columns_hash, keys_hash, message_hash, rules_hash};
 pub use mapper::{EndpointMapping, KeyUse, Mapper, SourceIdentity};
 pub use report::{BindProblem, Bound, Mapped, Matched, ParkedEvent, RuleFailure, Seen};
 pub use row::{RowView, Side};

@@ -284,9 +284,12 @@ impl Renderer<'_> {
             (Side::New, Operation::Insert | Operation::Update) | (Side::Old, Operation::Delete) => {
                 body::write_data(self.row, json, self.findings)
             }
+            (Side::New, Operation::Message) => {
+                body::write_row(self.row, Side::New, |_| true, json, self.findings);
+            }
             (Side::Old, Operation::Update) => body::write_previous(self.row, json, self.findings),
             (Side::New, Operation::Delete | Operation::Truncate)
-            | (Side::Old, Operation::Insert | Operation::Truncate) => {
+            | (Side::Old, Operation::Insert | Operation::Truncate | Operation::Message) => {
                 json.extend_from_slice(b"null");
             }
         }

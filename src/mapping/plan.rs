@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::findings::Findings;
+use super::outbox::OutboxPlan;
 use super::rule::ColumnSelection;
 use crate::change::{Relation, TableName};
 use crate::pgoutput::value::{Encoder, Fidelity, LargeNumbers, Misfit, Types, write_string};
@@ -13,6 +14,7 @@ use crate::pgoutput::value::{Encoder, Fidelity, LargeNumbers, Misfit, Types, wri
 pub struct TablePlan {
     pub name: Arc<TableName>,
     pub columns: Vec<ColumnPlan>,
+    pub outbox: Option<OutboxPlan>,
     by_name: HashMap<String, usize>,
 }
 
@@ -83,6 +85,7 @@ impl TablePlan {
         let places = columns.iter().map(|c| (c.name.clone(), c.place));
         TablePlan {
             name: Arc::clone(&relation.name),
+            outbox: None,
             by_name: places.collect(),
             columns,
         }

@@ -129,7 +129,7 @@ impl<'a> RowView<'a> {
     /// Whether the change changed the column: an insert and a delete change all.
     pub fn changed(&self, column: usize) -> Result<bool, FailureKind> {
         match self.operation {
-            Operation::Insert | Operation::Delete => return Ok(true),
+            Operation::Insert | Operation::Delete | Operation::Message => return Ok(true),
             Operation::Truncate => return Err(FailureKind::NoRow),
             Operation::Update => {}
         }

@@ -7,7 +7,8 @@ use super::payload::PayloadTemplate;
 use crate::change::{Operation, TableName};
 use crate::event::EndpointIndex;
 
-pub use super::event_type::{TypeError, TypePiece, TypeTemplate};
+pub use super::event_type::{TypeError, TypeOf, TypePiece, TypeTemplate};
+pub use super::outbox::Outbox;
 pub use super::pattern::{NamePattern, TablePattern};
 
 /// Which columns go into `data` and `previous`, and into `new` and `old` where
@@ -67,15 +68,18 @@ pub struct Rule {
     pub payload: Option<PayloadTemplate>,
 }
 
-/// An entry of `tables:`.
+/// An entry of `tables:`, or of `messages:`: then the pattern is one of prefixes, in the
+/// schema without a name.
 #[derive(Clone, Debug)]
 pub struct TableRules {
     /// As the config writes it, for messages.
     pub name: Arc<str>,
     pub pattern: TablePattern,
     pub columns: ColumnSelection,
-    /// The ordering key, when the config names one.
+    /// The ordering key, when the config names one. Of messages: members of the content.
     pub key: Option<Vec<String>>,
+    /// Each row is an event; its one rule is for inserts.
+    pub outbox: Option<Outbox>,
     /// Never empty.
     pub rules: Vec<Rule>,
 }
@@ -117,6 +121,7 @@ mod tests {
             },
             columns: ColumnSelection::All,
             key: None,
+            outbox: None,
             rules: Vec::new(),
         }
     }

@@ -29,7 +29,7 @@ pub use decode::decode;
 pub use error::{DecodeError, Malformed};
 pub use frame::{Frame, Reply, status_update};
 pub use message::{Message, RelationHeader};
-pub use transaction::{Reader, Step};
+pub use transaction::{LogicalMessage, MessagePlace, Reader, Step};
 
 #[cfg(test)]
 pub(crate) mod tests;

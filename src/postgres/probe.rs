@@ -14,7 +14,7 @@ use super::status::StatusInputs;
 use super::stream::{StreamFrame, StreamReader};
 use crate::lsn::Lsn;
 use crate::pgoutput::{self, Frame, Message, Reply};
-use crate::progress::tracker::ReadTransaction;
+use crate::progress::tracker::{ReadKind, ReadTransaction};
 
 /// Shorter than the third of a short `wal_sender_timeout`.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
@@ -162,6 +162,7 @@ impl Reading {
             } => {
                 self.changes = 0;
                 self.open = Some(ReadTransaction {
+                    kind: ReadKind::Transaction,
                     commit_lsn: *final_lsn,
                     xid: *xid,
                     commit_time_us: *commit_time_us,
@@ -169,22 +170,34 @@ impl Reading {
                 None
             }
             Message::Commit { end_lsn, .. } => {
-                let read = self.open.take();
-                let unsettled = read.filter(|read| read.commit_lsn >= self.checkpoint);
-                self.unsettled = self.unsettled.or(unsettled);
+                if let Some(read) = self.open.take() {
+                    self.passed(read);
+                }
                 Some(*end_lsn)
+            }
+            Message::Logical {
+                transactional: false,
+                lsn,
+                ..
+            } => {
+                self.passed(ReadTransaction::message(*lsn, 0));
+                Some(*lsn)
             }
             Message::Insert { .. }
             | Message::Update { .. }
             | Message::Delete { .. }
-            | Message::Truncate { .. } => {
+            | Message::Truncate { .. }
+            | Message::Logical { .. } => {
                 self.changes += 1;
                 None
             }
-            Message::Origin { .. }
-            | Message::Relation(_)
-            | Message::Type { .. }
-            | Message::Logical { .. } => None,
+            Message::Origin { .. } | Message::Relation(_) | Message::Type { .. } => None,
         }
+    }
+
+    /// To skip what comes later would lose it, unless it is settled.
+    fn passed(&mut self, read: ReadTransaction) {
+        let unsettled = Some(read).filter(|read| !read.is_below(self.checkpoint));
+        self.unsettled = self.unsettled.or(unsettled);
     }
 }

@@ -10,7 +10,7 @@ use crate::event::EndpointIndex;
 use crate::mapping::Columns;
 use crate::mapping::condition::Condition;
 use crate::mapping::payload::PayloadTemplate;
-use crate::mapping::rule::{ColumnSelection, NamePattern, Rule, TablePattern, TableRules};
+use crate::mapping::rule::{ColumnSelection, NamePattern, Outbox, Rule, TablePattern, TableRules};
 
 /// The entries of `tables:`, in the order of the file.
 #[derive(Clone, Debug, Default)]
@@ -159,9 +159,13 @@ fn named_columns(table: &TableRules) -> Vec<NamedColumn> {
     };
     let mut columns: Vec<_> = selection.iter().map(|c| named(c, &named_in)).collect();
     let key = table.key.iter().flatten();
+    // Of an outbox it is one of its columns.
+    let key = key.filter(|_| table.outbox.is_none());
     columns.extend(key.map(|c| named(c, &NamedIn::Key)));
     for rule in &table.rules {
         let named_in = NamedIn::Rule(rule.name.clone());
+        let outbox = table.outbox.iter().flat_map(Outbox::columns);
+        columns.extend(outbox.map(|c| named(c, &named_in)));
         columns.extend(rule_columns(rule).iter().map(|c| named(c, &named_in)));
     }
     columns

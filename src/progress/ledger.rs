@@ -2,7 +2,8 @@
 //!
 //! It holds the transactions that are open, in commit order, each with the number
 //! of its events that are not settled. A transaction is *open* until its COMMIT
-//! was read and each of its events is delivered, spooled or dead.
+//! was read and each of its events is delivered, spooled or dead. A message that is not
+//! transactional is one of its own, read whole, at the LSN where its record ends.
 //!
 //! ```text
 //!   confirmable        open                                     read
@@ -41,6 +42,8 @@ pub enum LedgerError {
     OtherHistory { open: Lsn, sent: Lsn },
     #[error("a COMMIT or a row came outside of a transaction")]
     OutsideTransaction,
+    #[error("a message at {message} came inside of the transaction at {open}")]
+    MessageInside { open: Lsn, message: Lsn },
 }
 
 impl Ledger {
@@ -54,7 +57,7 @@ impl Ledger {
 
     /// BEGIN was read. After a reconnect the transaction that was being read comes again.
     pub fn begin(&mut self, commit_lsn: Lsn) -> Result<(), LedgerError> {
-        match self.open.back() {
+        match self.open.back_mut() {
             Some(last) if last.end_lsn.is_none() && last.commit_lsn != commit_lsn => {
                 Err(LedgerError::OtherHistory {
                     open: last.commit_lsn,
@@ -62,6 +65,11 @@ impl Ledger {
                 })
             }
             Some(last) if last.end_lsn.is_none() => Ok(()),
+            // A message ended where this commit begins: they are settled together.
+            Some(last) if last.commit_lsn == commit_lsn => {
+                last.end_lsn = None;
+                Ok(())
+            }
             _ => {
                 self.open.push_back(OpenTransaction {
                     commit_lsn,
@@ -83,6 +91,24 @@ impl Ledger {
     /// COMMIT was read; `end_lsn` is the position after the commit record.
     pub fn commit(&mut self, end_lsn: Lsn) -> Result<(), LedgerError> {
         self.being_read()?.end_lsn = Some(end_lsn);
+        self.close_settled();
+        Ok(())
+    }
+
+    /// A message that is not transactional was read, whose record ends at `lsn`, with
+    /// `events` events that are wanted.
+    pub fn message(&mut self, lsn: Lsn, events: u64) -> Result<(), LedgerError> {
+        if let Some(last) = self.open.back().filter(|last| last.end_lsn.is_none()) {
+            return Err(LedgerError::MessageInside {
+                open: last.commit_lsn,
+                message: lsn,
+            });
+        }
+        self.open.push_back(OpenTransaction {
+            commit_lsn: lsn,
+            end_lsn: Some(lsn),
+            unsettled: events,
+        });
         self.close_settled();
         Ok(())
     }
@@ -209,6 +235,49 @@ mod tests {
         ledger.commit(Lsn(108)).unwrap();
         ledger.settled(Lsn(100), 4);
         assert_eq!(ledger.confirmable(), Lsn(108));
+    }
+
+    #[test]
+    fn a_message_holds_the_slot_until_it_is_settled() {
+        let mut ledger = Ledger::new(Lsn(50));
+        ledger.message(Lsn(60), 0).unwrap();
+        assert_eq!(ledger.confirmable(), Lsn(60));
+        ledger.message(Lsn(70), 2).unwrap();
+        ledger.message(Lsn(80), 0).unwrap();
+        ledger.idle(Lsn(90));
+        assert_eq!(ledger.confirmable(), Lsn(60));
+        ledger.settled(Lsn(70), 2);
+        assert_eq!(ledger.confirmable(), Lsn(80));
+    }
+
+    #[test]
+    fn a_message_that_ends_where_a_commit_begins_is_settled_with_it() {
+        for settled_before in [0, 1, 2] {
+            let mut ledger = Ledger::new(Lsn::ZERO);
+            ledger.message(Lsn(100), 2).unwrap();
+            ledger.settled(Lsn(100), settled_before);
+            read(&mut ledger, 100, 3);
+            assert_eq!(
+                ledger.confirmable().0,
+                if settled_before == 2 { 100 } else { 0 }
+            );
+            ledger.settled(Lsn(100), 5 - settled_before);
+            assert_eq!(ledger.confirmable(), Lsn(108));
+            assert!(ledger.nothing_open());
+        }
+    }
+
+    #[test]
+    fn no_message_comes_inside_of_a_transaction() {
+        let mut ledger = Ledger::new(Lsn::ZERO);
+        ledger.begin(Lsn(100)).unwrap();
+        assert_eq!(
+            ledger.message(Lsn(90), 1),
+            Err(LedgerError::MessageInside {
+                open: Lsn(100),
+                message: Lsn(90)
+            })
+        );
     }
 
     #[test]

@@ -28,11 +28,16 @@
 //! - The slot's position may go back after a crash of the server: more is sent again, and
 //!   what lies below `known from` cannot be judged. It is not used either: it is a repeat.
 //!
+//! A message that is not transactional stands in the stream where its record ends. It is
+//! sent whatever is published, whole, unless its record begins below the start; so it is
+//! known, due, unknown and absent as a transaction is. It was read once its events have
+//! their room: until then it comes again.
+//!
 //! It refuses to know of time, of the state file and of the connection.
 
 use std::collections::VecDeque;
 
-use super::tracker::{JOURNAL_LENGTH, ReadTransaction};
+use super::tracker::{JOURNAL_LENGTH, ReadKind, ReadTransaction};
 use crate::lsn::Lsn;
 
 /// What was read, as far back as it is remembered.
@@ -60,24 +65,17 @@ pub enum Sent {
 /// interval in which it may differ.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OtherHistory {
-    #[error(
-        "it sent transaction {} that commits at {}, which it did not send when the WAL up to \
-         {read_to} was read", .sent.xid, .sent.commit_lsn
-    )]
+    #[error("it sent {sent}, which it did not send when the WAL up to {read_to} was read")]
     Unknown { sent: ReadTransaction, read_to: Lsn },
     #[error(
-        "at {} it sent transaction {}{}", .sent.commit_lsn, .sent.xid,
-        in_place(.known, .sent)
+        "at {} it sent {}", .sent.commit_lsn, in_place(.known, .sent)
     )]
     Replaced {
         known: ReadTransaction,
         sent: ReadTransaction,
         read_to: Lsn,
     },
-    #[error(
-        "it did not send transaction {} that commits at {} again, which was read before",
-        .known.xid, .known.commit_lsn
-    )]
+    #[error("it did not send {known} again, which was read before")]
     Absent {
         known: ReadTransaction,
         read_to: Lsn,
@@ -85,10 +83,14 @@ pub enum OtherHistory {
 }
 
 fn in_place(known: &ReadTransaction, sent: &ReadTransaction) -> String {
-    if known.xid == sent.xid {
-        " with another commit time than when it was read".to_owned()
+    let (known, xid) = match sent.kind {
+        ReadKind::Message => return "another message than when it was read".to_owned(),
+        ReadKind::Transaction => (known.xid, sent.xid),
+    };
+    if known == xid {
+        format!("transaction {xid} with another commit time than when it was read")
     } else {
-        format!(" in the place of transaction {}", known.xid)
+        format!("transaction {xid} in the place of transaction {known}")
     }
 }
 
@@ -128,40 +130,52 @@ impl ReadHistory {
 
     /// A stream begins that sends what commits at `start` or later.
     pub fn resume(&mut self, start: Lsn) {
-        self.due = self.known.partition_point(|known| known.commit_lsn < start);
+        self.due = self.known.partition_point(|known| known.is_below(start));
     }
 
     /// BEGIN was read.
     pub fn begin(&mut self, sent: ReadTransaction) -> Result<Sent, OtherHistory> {
         let read_to = self.read_to;
-        self.nothing_due_below(sent.commit_lsn)?;
-        let at = self
-            .known
-            .partition_point(|known| known.commit_lsn < sent.commit_lsn);
-        match self.known.get(at) {
-            Some(known) if known.commit_lsn == sent.commit_lsn => {
-                if *known != sent {
-                    return Err(OtherHistory::Replaced {
-                        known: *known,
-                        sent,
-                        // A lane may stand in it.
-                        read_to: read_to.max(Lsn(sent.commit_lsn.0 + 1)),
-                    });
-                }
-                self.due = self.due.max(at + 1);
+        self.nothing_due_before(&sent)?;
+        let at = self.place_of(&sent);
+        let is_known = self.is_known(at, sent)?;
+        if sent.commit_lsn >= read_to {
+            if !is_known {
+                self.remember(at, sent);
             }
-            _ if self.known_from <= sent.commit_lsn && sent.commit_lsn < read_to => {
-                return Err(OtherHistory::Unknown { sent, read_to });
-            }
-            _ if sent.commit_lsn >= read_to => self.remember(at, sent),
-            // Too old to be judged.
-            _ => {}
+            self.read_to = sent.commit_lsn;
+            return Ok(Sent::New);
         }
-        if sent.commit_lsn < read_to {
-            return Ok(Sent::Again);
+        // What is older cannot be judged.
+        if !is_known && self.known_from <= sent.commit_lsn {
+            return Err(OtherHistory::Unknown { sent, read_to });
         }
-        self.read_to = sent.commit_lsn;
-        Ok(Sent::New)
+        Ok(Sent::Again)
+    }
+
+    /// A message came that is not transactional. If it is new, it is to be given to
+    /// [`ReadHistory::message_read`].
+    pub fn message(&mut self, sent: ReadTransaction) -> Result<Sent, OtherHistory> {
+        let (lsn, read_to) = (sent.commit_lsn, self.read_to);
+        self.nothing_due_before(&sent)?;
+        let is_known = self.is_known(self.place_of(&sent), sent)?;
+        if lsn > read_to {
+            return Ok(Sent::New);
+        }
+        // Its record begins below where it ends.
+        if !is_known && self.known_from < lsn {
+            return Err(OtherHistory::Unknown { sent, read_to });
+        }
+        Ok(Sent::Again)
+    }
+
+    /// Its events have their room.
+    pub fn message_read(&mut self, message: ReadTransaction) {
+        let at = self.place_of(&message);
+        if self.known.get(at) != Some(&message) {
+            self.remember(at, message);
+        }
+        self.read_to = self.read_to.max(message.commit_lsn);
     }
 
     /// COMMIT was read.
@@ -171,7 +185,7 @@ impl ReadHistory {
 
     /// A keepalive came outside of a transaction: all before `wal_end` was sent.
     pub fn idle(&mut self, wal_end: Lsn) -> Result<(), OtherHistory> {
-        self.nothing_due_below(wal_end)?;
+        self.due_comes_after(|known| known.is_below(wal_end))?;
         self.read_to = self.read_to.max(wal_end);
         Ok(())
     }
@@ -186,9 +200,40 @@ impl ReadHistory {
         self.read_to
     }
 
-    fn nothing_due_below(&self, lsn: Lsn) -> Result<(), OtherHistory> {
+    fn place_of(&self, sent: &ReadTransaction) -> usize {
+        let before = |known: &ReadTransaction| known.place() < sent.place();
+        self.known.partition_point(before)
+    }
+
+    /// Whether the one at this place is known; if it is, it must be this one.
+    fn is_known(&mut self, at: usize, sent: ReadTransaction) -> Result<bool, OtherHistory> {
+        let place = sent.place();
+        let Some(known) = self.known.get(at).filter(|known| known.place() == place) else {
+            return Ok(false);
+        };
+        if *known != sent {
+            return Err(OtherHistory::Replaced {
+                known: *known,
+                sent,
+                // A lane may stand in it.
+                read_to: self.read_to.max(Lsn(sent.commit_lsn.0 + 1)),
+            });
+        }
+        self.due = self.due.max(at + 1);
+        Ok(true)
+    }
+
+    fn nothing_due_before(&self, sent: &ReadTransaction) -> Result<(), OtherHistory> {
+        self.due_comes_after(|known| known.place() < sent.place())
+    }
+
+    /// What must be sent next is not among what would have come by now.
+    fn due_comes_after(
+        &self,
+        passed: impl Fn(&ReadTransaction) -> bool,
+    ) -> Result<(), OtherHistory> {
         match self.known.get(self.due) {
-            Some(known) if known.commit_lsn < lsn => Err(OtherHistory::Absent {
+            Some(known) if passed(known) => Err(OtherHistory::Absent {
                 known: *known,
                 read_to: self.read_to.max(Lsn(known.commit_lsn.0 + 1)),
             }),
@@ -214,6 +259,7 @@ mod tests {
 
     fn transaction(commit_lsn: u64) -> ReadTransaction {
         ReadTransaction {
+            kind: ReadKind::Transaction,
             commit_lsn: Lsn(commit_lsn),
             xid: u32::try_from(commit_lsn / 10).unwrap(),
             commit_time_us: 1_000_000,
@@ -336,5 +382,77 @@ mod tests {
         }
         history.resume(Lsn(15_000));
         assert!(begins(&mut history, 15_050).is_err());
+    }
+
+    fn message(lsn: u64) -> ReadTransaction {
+        ReadTransaction::message(Lsn(lsn), u32::try_from(lsn).unwrap())
+    }
+
+    fn comes(history: &mut ReadHistory, lsn: u64) -> Result<Sent, OtherHistory> {
+        let sent = history.message(message(lsn))?;
+        if sent == Sent::New {
+            history.message_read(message(lsn));
+        }
+        Ok(sent)
+    }
+
+    /// A message ends at 300, where a commit begins, and at 340; a lane stands in one
+    /// that ends at 400, where a commit begins too.
+    fn with_messages() -> ReadHistory {
+        let journal = [
+            transaction(100),
+            message(300),
+            transaction(300),
+            message(340),
+            message(400),
+            transaction(400),
+        ];
+        ReadHistory::restored(journal.to_vec(), Lsn(100), Lsn(340))
+    }
+
+    #[test]
+    fn a_message_comes_before_the_commit_that_begins_where_it_ends() {
+        let mut history = with_messages();
+        history.resume(Lsn(200));
+        assert_eq!(comes(&mut history, 300), Ok(Sent::Again));
+        assert_eq!(begins(&mut history, 300), Ok(Sent::Again));
+        assert_eq!(comes(&mut history, 340), Ok(Sent::Again));
+        history.idle(Lsn(340)).unwrap();
+        assert_eq!(comes(&mut history, 400), Ok(Sent::New));
+        assert_eq!(begins(&mut history, 400), Ok(Sent::New));
+        // A start where it ends is behind it.
+        history.resume(Lsn(400));
+        assert_eq!(begins(&mut history, 400), Ok(Sent::Again));
+        history.resume(Lsn(399));
+        assert_eq!(comes(&mut history, 400), Ok(Sent::Again));
+    }
+
+    #[test]
+    fn a_message_that_is_missing_unknown_or_another_is_another_history() {
+        let from = |history: &mut ReadHistory, sent| history.message(sent).unwrap_err().from();
+        let mut history = with_messages();
+        history.resume(Lsn(200));
+        assert_eq!(begins(&mut history, 300).unwrap_err().from(), Lsn(300));
+        assert_eq!(from(&mut history, message(250)), Lsn(250));
+        let other = ReadTransaction::message(Lsn(300), 1);
+        assert_eq!(from(&mut history, other), Lsn(300));
+        history.resume(Lsn(340));
+        assert_eq!(history.idle(Lsn(400)).unwrap_err().from(), Lsn(400));
+        // At the slot's first position only what ends behind it is known of.
+        let mut history = ReadHistory::restored(Vec::new(), Lsn(100), Lsn(100));
+        assert_eq!(history.message(message(100)), Ok(Sent::Again));
+    }
+
+    #[test]
+    fn a_message_that_had_no_room_yet_comes_again_and_is_not_a_repeat() {
+        let mut history = with_messages();
+        history.resume(Lsn(340));
+        for _ in 0..2 {
+            assert_eq!(history.message(message(400)), Ok(Sent::New));
+            history.resume(Lsn(340));
+        }
+        assert_eq!(comes(&mut history, 400), Ok(Sent::New));
+        history.resume(Lsn(340));
+        assert_eq!(comes(&mut history, 400), Ok(Sent::Again));
     }
 }

@@ -5,6 +5,7 @@
 //! it means that a checkpoint and the positions beside it are of the same moment.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::ledger::{Ledger, LedgerError};
@@ -69,13 +70,57 @@ pub struct Advance {
     pub on_disk: Vec<DiskPlace>,
 }
 
-/// A transaction that was read to its end.
+/// What is read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReadKind {
+    /// A message that is not transactional. It comes before a transaction with its LSN.
+    Message,
+    Transaction,
+}
+
+/// A transaction that was read to its end, or a message that is not transactional.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadTransaction {
+    pub kind: ReadKind,
+    /// Of a message where its record ends.
     pub commit_lsn: Lsn,
+    /// Of a message a hash of it, by which it is known again.
     pub xid: u32,
-    /// Microseconds since 2000-01-01 UTC.
+    /// Microseconds since 2000-01-01 UTC; 0 of a message.
     pub commit_time_us: i64,
+}
+
+impl ReadTransaction {
+    pub fn message(lsn: Lsn, hash: u32) -> Self {
+        ReadTransaction {
+            kind: ReadKind::Message,
+            commit_lsn: lsn,
+            xid: hash,
+            commit_time_us: 0,
+        }
+    }
+
+    /// What the stream is in the order of.
+    pub fn place(&self) -> (Lsn, ReadKind) {
+        (self.commit_lsn, self.kind)
+    }
+
+    /// A checkpoint or a start at `lsn` is behind it: what begins there is not.
+    pub fn is_below(&self, lsn: Lsn) -> bool {
+        self.place() < (lsn, ReadKind::Transaction)
+    }
+}
+
+impl fmt::Display for ReadTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lsn = self.commit_lsn;
+        match self.kind {
+            ReadKind::Message => write!(f, "a message that ends at {lsn}"),
+            ReadKind::Transaction => {
+                write!(f, "transaction {} that commits at {lsn}", self.xid)
+            }
+        }
+    }
 }
 
 /// What is to be made durable, in one commit.
@@ -157,16 +202,16 @@ impl Tracker {
         inner.ledger.commit(end_lsn)?;
         let transaction = inner.being_read.take();
         inner.read.extend(transaction);
-        // What is both older than the journal is long and below the next checkpoint
-        // would be trimmed when it is stored.
-        while inner.read.len() > JOURNAL_LENGTH
-            && inner
-                .read
-                .get(JOURNAL_LENGTH)
-                .is_some_and(|later| later.commit_lsn < inner.ledger.confirmable())
-        {
-            inner.read.pop_front();
-        }
+        inner.forget();
+        Ok(())
+    }
+
+    /// A message that is not transactional, with `events` events that are wanted.
+    pub fn message(&self, message: ReadTransaction, events: u64) -> Result<(), LedgerError> {
+        let mut inner = self.lock();
+        inner.ledger.message(message.commit_lsn, events)?;
+        inner.read.push_back(message);
+        inner.forget();
         Ok(())
     }
 
@@ -252,7 +297,7 @@ impl Tracker {
         let keys = inner.keys.extract_if(.., of_now).collect();
         let below = inner
             .read
-            .partition_point(|transaction| transaction.commit_lsn < confirmable);
+            .partition_point(|read| read.is_below(confirmable));
         let mut transactions: Vec<_> = inner.read.drain(..below).collect();
         let places: Vec<_> = inner.places.drain().map(|(_, place)| place).collect();
         transactions.extend(inner.stood_in(&places));
@@ -277,19 +322,30 @@ impl Tracker {
 }
 
 impl Inner {
+    /// What is both older than the journal is long and below the next checkpoint
+    /// would be trimmed when it is stored.
+    fn forget(&mut self) {
+        while self.read.len() > JOURNAL_LENGTH
+            && self
+                .read
+                .get(JOURNAL_LENGTH)
+                .is_some_and(|later| later.is_below(self.ledger.confirmable()))
+        {
+            self.read.pop_front();
+        }
+    }
+
     /// The transactions above the checkpoint that lanes stand in, in their order.
     fn stood_in(&self, places: &[LanePlace]) -> Vec<ReadTransaction> {
         let mut lsns: Vec<Lsn> = places.iter().map(|place| place.position.lsn).collect();
         lsns.sort_unstable();
         lsns.dedup();
-        lsns.into_iter()
-            .filter_map(|lsn| {
-                let at = self.read.binary_search_by_key(&lsn, |read| read.commit_lsn);
-                let read = at.ok().and_then(|index| self.read.get(index));
-                read.or(self.being_read.as_ref().filter(|it| it.commit_lsn == lsn))
-                    .copied()
-            })
-            .collect()
+        let at = |lsn: Lsn| {
+            let first = self.read.partition_point(|read| read.commit_lsn < lsn);
+            let read = self.read.range(first..).chain(&self.being_read);
+            read.take_while(move |read| read.commit_lsn == lsn)
+        };
+        lsns.into_iter().flat_map(at).copied().collect()
     }
 }
 
@@ -305,6 +361,7 @@ mod tests {
 
     fn transaction(commit_lsn: u64) -> ReadTransaction {
         ReadTransaction {
+            kind: ReadKind::Transaction,
             commit_lsn: Lsn(commit_lsn),
             xid: 7,
             commit_time_us: 0,
@@ -414,6 +471,33 @@ mod tests {
         settle(&tracker, 200, None);
         assert_eq!(tracker.take_unsaved().transactions.len(), 1);
         assert!(tracker.take_unsaved().is_empty());
+    }
+
+    #[test]
+    fn a_message_at_the_checkpoint_is_below_it_and_a_commit_is_not() {
+        let tracker = Tracker::new(Lsn::ZERO);
+        let message = ReadTransaction::message(Lsn(100), 5);
+        tracker.message(message, 1).unwrap();
+        settle(&tracker, 100, None);
+        read(&tracker, 100, 1);
+        let unsaved = tracker.take_unsaved();
+        assert_eq!(unsaved.checkpoint, Some(Lsn(100)));
+        assert_eq!(unsaved.transactions, [message]);
+        settle(&tracker, 100, None);
+        assert_eq!(tracker.take_unsaved().transactions, [transaction(100)]);
+    }
+
+    #[test]
+    fn a_message_that_a_lane_stands_in_is_saved_with_its_place() {
+        let tracker = Tracker::new(Lsn::ZERO);
+        read(&tracker, 100, 1);
+        let message = ReadTransaction::message(Lsn(200), 5);
+        tracker.message(message, 1).unwrap();
+        read(&tracker, 200, 1);
+        settle(&tracker, 200, Some(place("all", 200, 1)));
+        let unsaved = tracker.take_unsaved();
+        assert_eq!(unsaved.checkpoint, None);
+        assert_eq!(unsaved.transactions, [message, transaction(200)]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::change::TableName;
 use crate::lsn::Lsn;
 
 /// One event of a request.
@@ -12,7 +13,7 @@ pub struct Received {
     pub id: String,
     /// `None` when the body is a payload of the config's own.
     pub standard: Option<Standard>,
-    /// `data`, or the whole body when it is a payload: JSON as it came.
+    /// `data` or `data_base64`, or the whole body when it is a payload: JSON as it came.
     pub shown: String,
 }
 
@@ -20,7 +21,7 @@ pub struct Received {
 #[derive(Clone, Debug)]
 pub struct Standard {
     pub event_type: String,
-    /// `schema.table`
+    /// `schema.table`, or `message prefix`
     pub table: String,
     /// Commit time, microseconds since 1970.
     pub committed_us: Option<i64>,
@@ -36,13 +37,28 @@ struct Body<'a> {
     timestamp: Option<String>,
     #[serde(borrow)]
     data: &'a RawValue,
+    /// Of a logical message that is no JSON.
+    #[serde(borrow)]
+    data_base64: Option<&'a RawValue>,
     source: Source,
+}
+
+impl Source {
+    fn table(&self) -> Option<String> {
+        match (&self.schema, &self.table, &self.prefix) {
+            (Some(schema), Some(table), None) => Some(format!("{schema}.{table}")),
+            (None, None, Some(prefix)) => Some(TableName::of_messages(prefix).to_string()),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
 struct Source {
-    schema: String,
-    table: String,
+    schema: Option<String>,
+    table: Option<String>,
+    /// Of a logical message.
+    prefix: Option<String>,
     lsn: String,
     index: u64,
 }
@@ -60,13 +76,14 @@ pub fn events(webhook_id: &str, body: &[u8]) -> Vec<Received> {
 }
 
 fn one(id: &str, json: &str) -> Received {
-    match serde_json::from_str::<Body<'_>>(json) {
-        Ok(body) => Received {
+    let body = serde_json::from_str::<Body<'_>>(json).ok();
+    match body.and_then(|body| body.source.table().map(|table| (body, table))) {
+        Some((body, table)) => Received {
             id: body.id,
-            shown: body.data.get().to_owned(),
+            shown: body.data_base64.unwrap_or(body.data).get().to_owned(),
             standard: Some(Standard {
                 event_type: body.event_type,
-                table: format!("{}.{}", body.source.schema, body.source.table),
+                table,
                 committed_us: body.timestamp.as_deref().and_then(microseconds),
                 position: body
                     .source
@@ -76,7 +93,7 @@ fn one(id: &str, json: &str) -> Received {
                     .map(|lsn| (lsn, body.source.index)),
             }),
         },
-        Err(_) => Received {
+        None => Received {
             id: id.to_owned(),
             standard: None,
             shown: json.to_owned(),
@@ -105,6 +122,19 @@ mod tests {
         assert_eq!(standard.table, "public.orders");
         assert_eq!(standard.committed_us, Some(1_000_002));
         assert_eq!(standard.position, Some(("0/16B3748".parse().unwrap(), 3)));
+    }
+
+    #[test]
+    fn a_message_has_a_prefix_and_no_table() {
+        let body = r#"{"id":"evt_1","type":"ping","timestamp":null,"data":null,"data_base64":"aGk=","previous":null,"source":{"database":"app","prefix":"ping.me","operation":"message","transactional":false,"lsn":"0/10","xid":null,"index":0}}"#;
+        let [received] = &events("evt_1", body.as_bytes())[..] else {
+            panic!("one event");
+        };
+        let standard = received.standard.as_ref().unwrap();
+        assert_eq!(received.shown, "\"aGk=\"");
+        assert_eq!(standard.table, "message ping.me");
+        assert_eq!(standard.committed_us, None);
+        assert_eq!(standard.position, Some((Lsn(16), 0)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::journal::journal;
 use super::progress::{upsert_position, write_checkpoint};
 use crate::event::Position;
 use crate::lsn::Lsn;
-use crate::progress::tracker::JOURNAL_LENGTH;
+use crate::progress::tracker::{JOURNAL_LENGTH, ReadKind};
 
 /// A slot that we were about to create. One that is found beside it, without a
 /// checkpoint, is ours.
@@ -44,12 +44,14 @@ pub struct LanePosition {
     pub attempts: u32,
 }
 
-/// A transaction that was read, to recognise the history by.
+/// A transaction that was read, or a message that is not transactional, to recognise the history by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
+    pub kind: ReadKind,
     pub commit_lsn: Lsn,
+    /// Of a message its hash.
     pub xid: u32,
-    /// Microseconds since 2000-01-01 UTC.
+    /// Microseconds since 2000-01-01 UTC; 0 of a message.
     pub commit_time_us: i64,
 }
 
@@ -241,9 +243,9 @@ fn load(connection: &Connection, id: i64) -> Result<SlotState, Fault> {
     )?;
     state.journal = journal(connection, id)?;
     let checkpoint = state.checkpoint.map_or(Lsn::ZERO, |found| found.lsn);
-    let below = state
-        .journal
-        .partition_point(|entry| entry.commit_lsn < checkpoint);
+    let below = state.journal.partition_point(|entry| {
+        (entry.commit_lsn, entry.kind) < (checkpoint, ReadKind::Transaction)
+    });
     if below >= JOURNAL_LENGTH {
         // It may have been cut to its length.
         let first = state.journal.first().map(|entry| entry.commit_lsn);

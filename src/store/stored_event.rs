@@ -98,5 +98,6 @@ pub(super) fn keys_from_bytes(bytes: &[u8]) -> Option<Keys> {
 pub(super) fn operation_from_text(text: &str) -> Option<Operation> {
     Operation::ALL
         .into_iter()
+        .chain([Operation::Message])
         .find(|operation| operation.as_str() == text)
 }

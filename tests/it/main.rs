@@ -27,7 +27,10 @@ mod watch;
 
 // What it does.
 mod batch;
+mod messages;
 mod order;
+mod origins;
+mod outbox;
 mod package;
 mod recorded;
 mod shutdown;

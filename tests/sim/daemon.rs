@@ -23,7 +23,6 @@ use walhook::lane::spool_room::SpoolRoom;
 use walhook::lane::state::{Lanes, Why};
 use walhook::lsn::Lsn;
 use walhook::mapping::form::BodyForm;
-use walhook::mapping::rule::TableRules;
 use walhook::mapping::{EndpointMapping, KeyUse, SourceIdentity};
 use walhook::pgoutput::{Frame, Reply, status_update};
 use walhook::postgres::slot::{SlotFacts, SlotVerdict, WalStatus, compare};
@@ -36,7 +35,7 @@ use super::disk::{Disk, SLOT, endpoint_name};
 use super::endpoint::{Around, Endpoint};
 use super::job::Job;
 use super::promises::Promises;
-use super::setup::{SYSTEM, Setup, TABLES};
+use super::setup::{ORIGIN, Rules, SYSTEM, Setup, TABLES};
 
 /// A stream, and what it waits for.
 pub struct Stream {
@@ -66,7 +65,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    pub fn start(setup: &Setup, rules: &Arc<[TableRules]>, disk: &mut Disk, now_ms: i64) -> Self {
+    pub fn start(setup: &Setup, rules: &Rules, disk: &mut Disk, now_ms: i64) -> Self {
         let state = disk.load();
         let checkpoint = state.checkpoint.map_or(Lsn::ZERO, |found| found.lsn);
         let budget = Arc::new(MemoryBudget::new(setup.memory_bytes));
@@ -74,7 +73,13 @@ impl Daemon {
         let endpoints = endpoints(setup, &state, disk, &budget, now_ms);
         let mappings = setup.endpoints.iter().enumerate();
         let reading = Reading::new(Parts {
-            rules: Arc::clone(rules),
+            rules: Arc::clone(&rules.tables),
+            messages: Arc::clone(&rules.messages),
+            ignored_origins: if setup.ignores_origin {
+                Arc::new([ORIGIN.to_owned()])
+            } else {
+                Arc::new([])
+            },
             endpoints: mappings
                 .map(|(index, options)| EndpointMapping {
                     name: endpoint_name(index).into(),
@@ -192,7 +197,7 @@ impl Daemon {
                     stream.sender.forget_relations();
                     None
                 }
-                _ => stream.sender.message(database, rng),
+                _ => stream.sender.message(database),
             };
             let Some(frame) = frame else { break };
             self.frame(&frame);
@@ -263,7 +268,9 @@ impl Daemon {
             self.flush();
             return false;
         }
-        self.reading.stage();
+        if let Err(error) = self.reading.stage() {
+            panic!("P1: what was read is refused: {error:?}");
+        }
         true
     }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! session 1  --r-----r--r---C           rows take their LSNs as they are written,
 //! session 2  ----r-C                    transactions their order when they commit
-//! session 3  -------r------x            one that rolls back is never sent
+//! session 3  -------r--m---x            one that rolls back is never sent, save for its
+//!                                       messages that are not transactional
 //! ```
 
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use fastrand::Rng;
 use walhook::change::{Operation, ReplicaIdentity};
 use walhook::lsn::Lsn;
 
-use super::setup::{Setup, TABLES};
+use super::setup::{ORIGIN, PREFIX, Setup, TABLES};
 use super::wire::{Bytes, data, keepalive};
 
 const SESSIONS: usize = 4;
@@ -37,7 +38,42 @@ pub struct Row {
 pub enum Written {
     Row(Row),
     /// `pg_logical_emit_message(true, ..)`: it takes an ordinal.
-    Message(Lsn),
+    Message(Message),
+}
+
+/// A logical message. Its LSN is where its record ends.
+#[derive(Clone, Debug)]
+pub struct Message {
+    begins: Lsn,
+    pub lsn: Lsn,
+    /// One that no rule wants has another.
+    pub prefix: &'static str,
+    /// Another number for every change.
+    pub n: u64,
+}
+
+impl Message {
+    pub fn content(&self) -> String {
+        format!("{{\"n\":{}}}", self.n)
+    }
+}
+
+/// What the walsender sends whole, in the order of the WAL.
+#[derive(Clone, Debug)]
+pub enum Sent {
+    Transaction(Rc<Transaction>),
+    /// Not transactional.
+    Message(Rc<Message>),
+}
+
+impl Sent {
+    /// Where the record begins that is decoded when it is sent.
+    fn begins(&self) -> Lsn {
+        match self {
+            Sent::Transaction(transaction) => transaction.commit_lsn,
+            Sent::Message(message) => message.begins,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -53,7 +89,7 @@ pub struct Transaction {
 pub struct Database {
     /// The end of the WAL.
     pub flush: Lsn,
-    pub committed: Vec<Rc<Transaction>>,
+    pub sent: Vec<Sent>,
     sessions: Vec<Vec<Written>>,
     next_xid: u32,
     next_n: u64,
@@ -72,7 +108,7 @@ impl Database {
     pub fn new(rng: &mut Rng) -> Self {
         Database {
             flush: Lsn(rng.u64(1_000..1 << 33)),
-            committed: Vec::new(),
+            sent: Vec::new(),
             sessions: vec![Vec::new(); SESSIONS],
             next_xid: 700,
             next_n: 1,
@@ -87,10 +123,21 @@ impl Database {
         lsn
     }
 
-    /// A session does something.
-    pub fn work(&mut self, rng: &mut Rng, setup: &Setup) -> Option<Rc<Transaction>> {
+    fn message(&mut self, rng: &mut Rng) -> Message {
+        let begins = self.record(rng.u64(40..90));
+        self.next_n += 1;
+        Message {
+            begins,
+            lsn: self.flush,
+            prefix: if rng.u8(..4) == 0 { "other" } else { PREFIX },
+            n: self.next_n,
+        }
+    }
+
+    /// A session does something. What is owed from then on.
+    pub fn work(&mut self, rng: &mut Rng, setup: &Setup) -> Option<Sent> {
         let session = rng.usize(..SESSIONS);
-        match rng.u8(..20) {
+        match rng.u8(..22) {
             0..=10 => self.write(rng, setup, session),
             11 => {
                 let lsn = self.record(80);
@@ -101,8 +148,8 @@ impl Database {
                 }
             }
             12 => {
-                let lsn = self.record(60);
-                self.sessions[session].push(Written::Message(lsn));
+                let message = self.message(rng);
+                self.sessions[session].push(Written::Message(message));
             }
             13 => {
                 self.record(40);
@@ -111,6 +158,12 @@ impl Database {
             // Other databases, other tables.
             14 => {
                 self.record(rng.u64(8..9_000));
+            }
+            15 | 16 => {
+                let message = Rc::new(self.message(rng));
+                let sent = Sent::Message(message);
+                self.sent.push(sent.clone());
+                return self.slot.is_some().then_some(sent);
             }
             _ => return self.commit(rng, setup, session),
         }
@@ -154,7 +207,7 @@ impl Database {
         }
     }
 
-    fn commit(&mut self, rng: &mut Rng, setup: &Setup, session: usize) -> Option<Rc<Transaction>> {
+    fn commit(&mut self, rng: &mut Rng, setup: &Setup, session: usize) -> Option<Sent> {
         let written = std::mem::take(&mut self.sessions[session]);
         let commit_lsn = self.record(rng.u64(34..90));
         self.next_xid += 1;
@@ -162,20 +215,20 @@ impl Database {
             return None;
         }
         self.clock_us += rng.i64(-50..1_000_000);
-        let transaction = Rc::new(Transaction {
+        let sent = Sent::Transaction(Rc::new(Transaction {
             xid: self.next_xid,
             commit_lsn,
             end_lsn: self.flush,
             commit_time_us: self.clock_us,
             origin: rng.u8(..8) == 0,
             written,
-        });
-        self.committed.push(Rc::clone(&transaction));
-        self.slot.is_some().then_some(transaction)
+        }));
+        self.sent.push(sent.clone());
+        self.slot.is_some().then_some(sent)
     }
 
     /// All sessions commit.
-    pub fn commit_all(&mut self, rng: &mut Rng, setup: &Setup) -> Vec<Rc<Transaction>> {
+    pub fn commit_all(&mut self, rng: &mut Rng, setup: &Setup) -> Vec<Sent> {
         (0..SESSIONS)
             .filter_map(|session| self.commit(rng, setup, session))
             .collect()
@@ -212,9 +265,7 @@ impl Database {
     /// START_REPLICATION, answered with where it begins.
     pub fn start(&self, asked: Lsn) -> (Walsender, Lsn) {
         let from = self.slot.as_ref().unwrap().confirmed.max(asked);
-        let next = self
-            .committed
-            .partition_point(|transaction| transaction.commit_lsn < from);
+        let next = self.sent.partition_point(|sent| sent.begins() < from);
         let sender = Walsender {
             next,
             part: 0,
@@ -241,15 +292,15 @@ impl Walsender {
     }
 
     pub fn has_more(&self, database: &Database) -> bool {
-        self.next < database.committed.len()
+        self.next < database.sent.len()
     }
 
     /// A keepalive: what was decoded so far, and inside of a transaction the worst that
     /// a server could say.
     pub fn keepalive(&mut self, database: &Database, rng: &mut Rng) -> Vec<u8> {
-        let up_to = match database.committed.get(self.next) {
-            Some(open) if self.part > 0 => open.end_lsn,
-            Some(next) => next.commit_lsn,
+        let up_to = match database.sent.get(self.next) {
+            Some(Sent::Transaction(open)) if self.part > 0 => open.end_lsn,
+            Some(next) => next.begins(),
             None => database.flush,
         };
         let at = match rng.u8(..3) {
@@ -270,12 +321,16 @@ impl Walsender {
     }
 
     /// The next message of the stream.
-    pub fn message(&mut self, database: &Database, rng: &mut Rng) -> Option<Vec<u8>> {
-        let transaction = Rc::clone(database.committed.get(self.next)?);
-        if self.part == 0 && rng.u8(..30) == 0 {
-            // Not transactional: it stands alone, also if its transaction rolled back.
-            return Some(data(self.sent, alone(self.sent)));
-        }
+    pub fn message(&mut self, database: &Database) -> Option<Vec<u8>> {
+        let transaction = match database.sent.get(self.next)? {
+            Sent::Transaction(transaction) => Rc::clone(transaction),
+            // It stands alone, also if its transaction rolled back.
+            Sent::Message(it) => {
+                self.next += 1;
+                self.sent = it.lsn;
+                return Some(data(it.lsn, message(it, 0)));
+            }
+        };
         let part = self.part;
         if part == 0 {
             self.part = 1;
@@ -283,7 +338,7 @@ impl Walsender {
         }
         if part == 1 && transaction.origin {
             self.part = 2;
-            let origin = Bytes::of(b'O').u64(5).text("elsewhere").done();
+            let origin = Bytes::of(b'O').u64(5).text(ORIGIN).done();
             return Some(data(Lsn::ZERO, origin));
         }
         let first = 1 + usize::from(transaction.origin);
@@ -302,7 +357,7 @@ impl Walsender {
         self.part += 1;
         Some(match written {
             Written::Row(row) => data(row.lsn, change(row)),
-            Written::Message(lsn) => data(*lsn, message(*lsn, 1)),
+            Written::Message(it) => data(it.lsn, message(it, 1)),
         })
     }
 
@@ -329,17 +384,13 @@ fn commit(transaction: &Transaction) -> Vec<u8> {
         .done()
 }
 
-fn message(lsn: Lsn, flags: u8) -> Vec<u8> {
+fn message(message: &Message, flags: u8) -> Vec<u8> {
     Bytes::of(b'M')
         .u8(flags)
-        .lsn(lsn)
-        .text("prefix")
-        .sized(b"content")
+        .lsn(message.lsn)
+        .text(message.prefix)
+        .sized(message.content().as_bytes())
         .done()
-}
-
-fn alone(lsn: Lsn) -> Vec<u8> {
-    message(lsn, 0)
 }
 
 fn relation(table: usize) -> Vec<u8> {
@@ -394,5 +445,6 @@ fn change(row: &Row) -> Vec<u8> {
         }
         Operation::Delete => old(Bytes::of(b'D').u32(table.oid)).done(),
         Operation::Truncate => Bytes::of(b'T').u32(1).u8(0).u32(table.oid).done(),
+        Operation::Message => unreachable!("no row is a message"),
     }
 }

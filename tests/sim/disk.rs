@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use walhook::change::TableName;
 use walhook::event::EventId;
 use walhook::lsn::Lsn;
-use walhook::progress::tracker::JOURNAL_LENGTH;
+use walhook::progress::tracker::{JOURNAL_LENGTH, ReadKind};
 use walhook::store::{
     Checkpoint, EndpointRow, EndpointState, Entry, Gap, Intention, JournalEntry, LanePosition,
     NewDeadLetter, NewRun, Progress, RetryCursor, RunProgress, Settled, SlotState, Spool,
@@ -39,7 +39,7 @@ pub struct Disk {
     pub intention: Option<Intention>,
     pub checkpoint: Option<Checkpoint>,
     positions: BTreeMap<(String, String), LanePosition>,
-    journal: BTreeMap<Lsn, JournalEntry>,
+    journal: BTreeMap<(Lsn, ReadKind), JournalEntry>,
     journal_from: Option<Lsn>,
     runs: Vec<Run>,
     last_sequence: i64,
@@ -271,16 +271,18 @@ impl Disk {
             return;
         }
         let durable = self.durable();
-        let below = journal.partition_point(|entry| entry.commit_lsn < durable);
+        let bound = (durable, ReadKind::Transaction);
+        let place = |entry: &JournalEntry| (entry.commit_lsn, entry.kind);
+        let below = journal.partition_point(|entry| place(entry) < bound);
         for entry in &journal[below.saturating_sub(JOURNAL_LENGTH)..] {
-            self.journal.insert(entry.commit_lsn, *entry);
+            self.journal.insert(place(entry), *entry);
         }
-        while self.journal.range(..durable).count() > JOURNAL_LENGTH {
+        while self.journal.range(..bound).count() > JOURNAL_LENGTH {
             self.journal.pop_first();
         }
         let stood_in: HashSet<Lsn> = self.positions.values().map(|it| it.position.lsn).collect();
         self.journal
-            .retain(|lsn, _| *lsn < durable || stood_in.contains(lsn));
+            .retain(|place, _| *place < bound || stood_in.contains(&place.0));
     }
 
     pub fn append(
@@ -449,7 +451,7 @@ impl Disk {
             lane.bytes += left(run).iter().map(Entry::bytes).sum::<u64>();
             lane.last_sequence = run.sequence;
             lane.oldest_enqueued_at_ms = lane.oldest_enqueued_at_ms.min(new.enqueued_at_ms);
-            lane.table = lane.table.clone().min(TableName::clone(&new.table));
+            lane.table = TableName::clone(&new.table);
         }
         let lanes: Vec<WaitingLane> = lanes.into_values().collect();
         if let Some(store) = self.store() {
@@ -465,8 +467,12 @@ impl Disk {
     /// What a start finds.
     pub fn load(&mut self) -> SlotState {
         let durable = self.durable();
-        let first = self.journal.keys().next().copied();
-        let cut = self.journal.range(..durable).count() >= JOURNAL_LENGTH;
+        let first = self.journal.keys().next().map(|(lsn, _)| *lsn);
+        let cut = self
+            .journal
+            .range(..(durable, ReadKind::Transaction))
+            .count()
+            >= JOURNAL_LENGTH;
         let state = SlotState {
             intention: self.intention,
             checkpoint: self.checkpoint,

@@ -33,6 +33,7 @@ mod rest;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -56,7 +57,7 @@ fn play(seeds: std::ops::Range<u64>, disk: fn() -> Disk) {
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
-                let rules = rules();
+                let rules = Rc::new(rules());
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end || failed.lock().unwrap().is_some() {
@@ -78,7 +79,7 @@ fn play(seeds: std::ops::Range<u64>, disk: fn() -> Disk) {
 
 fn tell(seed: u64, disk: Disk) {
     eprintln!("seed {seed}:");
-    let mut world = World::new(seed, &rules(), disk, true);
+    let mut world = World::new(seed, &Rc::new(rules()), disk, true);
     let ended = catch_unwind(AssertUnwindSafe(|| world.play()));
     let from = world.trace().len().saturating_sub(STEPS_SHOWN);
     for line in &world.trace()[from..] {
@@ -121,7 +122,7 @@ fn the_state_file_keeps_what_its_model_keeps() {
 
 #[test]
 fn a_seed_plays_the_same_again() {
-    let rules = rules();
+    let rules = Rc::new(rules());
     let traces = [0, 1].map(|_| {
         let mut world = World::new(7, &rules, Disk::default(), true);
         world.play();

@@ -4,17 +4,17 @@
 //! A validator panics, and names its promise.
 
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 use walhook::change::Operation;
 use walhook::event::{Event, EventId, Fate, Position};
 use walhook::lane::name::lanes_of;
-use walhook::lane::options::{LaneOptions, Order};
+use walhook::lane::options::Order;
 use walhook::lsn::Lsn;
+use walhook::mapping::message_hash;
 
-use super::database::{Row, Transaction, Written};
-use super::setup::{ENDPOINTS, SYSTEM, TABLES, WANTED};
+use super::database::{Message, Row, Sent, Transaction, Written};
+use super::setup::{ENDPOINTS, MESSAGES, ORIGIN, PREFIX, SYSTEM, Setup, TABLES, WANTED, name_of};
 
 /// What orders an event with `order: key`: rows, by table and id.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,21 +69,95 @@ pub struct Account {
 pub struct Promises {
     pub accounts: Vec<Account>,
     orders: Vec<Order>,
+    ignores_origin: bool,
     confirmed: Lsn,
     /// What happened, when it is to be told.
     pub notes: Option<Vec<String>>,
 }
 
-/// As `mapping::id` documents it.
-fn event_id(transaction: &Transaction, ordinal: u64, event_type: &str) -> EventId {
-    let mut hash = Sha256::new();
-    hash.update(b"walhook1");
-    hash.update(SYSTEM.to_be_bytes());
-    hash.update(transaction.commit_lsn.0.to_be_bytes());
-    hash.update(transaction.commit_time_us.to_be_bytes());
-    hash.update(ordinal.to_be_bytes());
-    hash.update(event_type);
-    EventId(hash.finalize()[..16].try_into().unwrap())
+/// What an event's id is made of, and how its body ends.
+struct Of {
+    version: &'static [u8; 8],
+    lsn: Lsn,
+    /// The commit time, or the message's hash.
+    distinct: [u8; 8],
+    ordinal: u64,
+    body_end: String,
+}
+
+impl Of {
+    fn change(transaction: &Transaction, ordinal: u64) -> Self {
+        let origin = if transaction.origin {
+            format!(",\"origin\":\"{ORIGIN}\"")
+        } else {
+            String::new()
+        };
+        Of {
+            version: b"walhook1",
+            lsn: transaction.commit_lsn,
+            distinct: transaction.commit_time_us.to_be_bytes(),
+            ordinal,
+            body_end: format!(
+                ",\"lsn\":\"{}\",\"xid\":{},\"index\":{ordinal}{origin}}}}}",
+                transaction.commit_lsn, transaction.xid
+            ),
+        }
+    }
+
+    fn message(message: &Message) -> Self {
+        let hash = message_hash(message.prefix, message.content().as_bytes());
+        Of {
+            version: b"walhookm",
+            lsn: message.lsn,
+            distinct: hash.to_be_bytes(),
+            ordinal: 0,
+            body_end: format!(
+                "\"transactional\":false,\"lsn\":\"{}\",\"xid\":null,\"index\":0}}}}",
+                message.lsn
+            ),
+        }
+    }
+
+    /// As `mapping::id` documents it.
+    fn id(&self, event_type: &str) -> EventId {
+        let mut hash = Sha256::new();
+        hash.update(self.version);
+        hash.update(SYSTEM.to_be_bytes());
+        hash.update(self.lsn.0.to_be_bytes());
+        hash.update(self.distinct);
+        hash.update(self.ordinal.to_be_bytes());
+        hash.update(event_type);
+        EventId(hash.finalize()[..16].try_into().unwrap())
+    }
+}
+
+/// What rules see of a change.
+struct Changed {
+    table: usize,
+    operation: Operation,
+    n: u64,
+    rows: Rows,
+}
+
+impl Changed {
+    fn row(row: &Row) -> Self {
+        Changed {
+            table: row.table,
+            operation: row.operation,
+            n: row.n,
+            rows: rows(row),
+        }
+    }
+
+    /// Without a key those of a prefix are in order. `None`: no rule speaks of it.
+    fn message(message: &Message) -> Option<Self> {
+        (message.prefix == PREFIX).then(|| Changed {
+            table: MESSAGES,
+            operation: Operation::Message,
+            n: message.n,
+            rows: Rows::Some(vec![(MESSAGES, 0)]),
+        })
+    }
 }
 
 fn rows(row: &Row) -> Rows {
@@ -96,15 +170,19 @@ fn rows(row: &Row) -> Rows {
             Rows::Some(vec![(table, row.old_id), (table, row.new_id)])
         }
         Operation::Insert | Operation::Update => Rows::Some(vec![(table, row.new_id)]),
-        Operation::Delete | Operation::Truncate => Rows::Some(vec![(table, row.old_id)]),
+        Operation::Delete | Operation::Truncate | Operation::Message => {
+            Rows::Some(vec![(table, row.old_id)])
+        }
     }
 }
 
 impl Promises {
-    pub fn new(endpoints: &[LaneOptions], traced: bool) -> Self {
+    pub fn new(setup: &Setup, traced: bool) -> Self {
+        let endpoints = setup.endpoints.iter();
         Promises {
-            accounts: endpoints.iter().map(|_| Account::default()).collect(),
-            orders: endpoints.iter().map(|options| options.order).collect(),
+            accounts: endpoints.clone().map(|_| Account::default()).collect(),
+            orders: endpoints.map(|options| options.order).collect(),
+            ignores_origin: setup.ignores_origin,
             confirmed: Lsn::ZERO,
             notes: traced.then(Vec::new),
         }
@@ -116,50 +194,63 @@ impl Promises {
         }
     }
 
-    /// A transaction was committed: its events are owed.
-    pub fn committed(&mut self, transaction: &Rc<Transaction>) {
-        let origin = if transaction.origin {
-            ",\"origin\":\"elsewhere\""
-        } else {
-            ""
-        };
-        for (written, ordinal) in transaction.written.iter().zip(1..) {
-            let Written::Row(row) = written else { continue };
-            let mut counts = [0; ENDPOINTS];
-            let matching = WANTED.iter().filter(|wanted| {
-                wanted.table == row.table
-                    && wanted.operation == row.operation
-                    && (wanted.matches)(row.n)
-            });
-            for wanted in matching {
-                for &endpoint in wanted.to {
-                    let position = Position {
-                        lsn: transaction.commit_lsn,
-                        ordinal,
-                        n: counts[endpoint],
-                    };
-                    counts[endpoint] += 1;
-                    let id = event_id(transaction, ordinal, wanted.event_type);
-                    self.accounts[endpoint].owe(Owed {
-                        id,
-                        position,
-                        table: row.table,
-                        rows: rows(row),
-                        body_end: format!(
-                            ",\"lsn\":\"{}\",\"xid\":{},\"index\":{ordinal}{origin}}}}}",
-                            transaction.commit_lsn, transaction.xid
-                        ),
-                        fails: (wanted.fails)(row.n),
-                        delivered: false,
-                        dead: false,
-                        missed: false,
-                        lanes: Vec::new(),
-                        body: None,
-                        attempted: false,
-                        delivered_in_life: false,
-                        must_not_repeat: false,
-                    });
+    /// A transaction was committed, or a message written that is not transactional: their
+    /// events are owed.
+    pub fn committed(&mut self, sent: &Sent) {
+        let transaction = match sent {
+            Sent::Transaction(transaction) => transaction,
+            Sent::Message(message) => {
+                if let Some(changed) = Changed::message(message) {
+                    self.owe(&Of::message(message), &changed);
                 }
+                return;
+            }
+        };
+        if transaction.origin && self.ignores_origin {
+            return;
+        }
+        for (written, ordinal) in transaction.written.iter().zip(1..) {
+            let changed = match written {
+                Written::Row(row) => Some(Changed::row(row)),
+                Written::Message(message) => Changed::message(message),
+            };
+            if let Some(changed) = changed {
+                self.owe(&Of::change(transaction, ordinal), &changed);
+            }
+        }
+    }
+
+    fn owe(&mut self, of: &Of, changed: &Changed) {
+        let mut counts = [0; ENDPOINTS];
+        let matching = WANTED.iter().filter(|wanted| {
+            wanted.table == changed.table
+                && wanted.operation == changed.operation
+                && (wanted.matches)(changed.n)
+        });
+        for wanted in matching {
+            for &endpoint in wanted.to {
+                let position = Position {
+                    lsn: of.lsn,
+                    ordinal: of.ordinal,
+                    n: counts[endpoint],
+                };
+                counts[endpoint] += 1;
+                self.accounts[endpoint].owe(Owed {
+                    id: of.id(wanted.event_type),
+                    position,
+                    table: changed.table,
+                    rows: changed.rows.clone(),
+                    body_end: of.body_end.clone(),
+                    fails: (wanted.fails)(changed.n),
+                    delivered: false,
+                    dead: false,
+                    missed: false,
+                    lanes: Vec::new(),
+                    body: None,
+                    attempted: false,
+                    delivered_in_life: false,
+                    must_not_repeat: false,
+                });
             }
         }
     }
@@ -263,7 +354,8 @@ impl Promises {
         self.confirmed = lsn;
         for (endpoint, account) in self.accounts.iter_mut().enumerate() {
             while let Some(owed) = account.owed.get(account.confirmed_to) {
-                if owed.position.lsn >= lsn {
+                // A message at it is behind it: its record ends there.
+                if (owed.position.lsn, owed.position.ordinal.min(1)) >= (lsn, 1) {
                     break;
                 }
                 assert!(
@@ -405,7 +497,7 @@ impl Owed {
     /// P4: it looks as it should, and as it did before.
     fn seen(&mut self, event: &Event) {
         assert_eq!(event.position, self.position, "P4: its position");
-        assert_eq!(event.table.table, TABLES[self.table].name, "P4: its table");
+        assert_eq!(event.table.table, name_of(self.table), "P4: its table");
         assert_eq!(
             event.fate == Fate::DeadLetter && !self.dead,
             self.fails && !self.dead,

@@ -15,6 +15,7 @@ use walhook::store::SpoolFull;
 
 pub const SYSTEM: u64 = 7_300_000_000_000_000_001;
 pub const ENDPOINTS: usize = 3;
+pub const ORIGIN: &str = "elsewhere";
 pub const PARKED_STATUS: u16 = 422;
 
 /// A table of the simulated database: `(id int8, n int8, note text)`.
@@ -26,7 +27,7 @@ pub struct Table {
     pub operations: &'static [Operation],
 }
 
-use Operation::{Delete, Insert, Truncate, Update};
+use Operation::{Delete, Insert, Message, Truncate, Update};
 
 pub const TABLES: [Table; 4] = [
     Table {
@@ -58,6 +59,14 @@ pub const TABLES: [Table; 4] = [
         operations: &[Insert, Update],
     },
 ];
+
+/// In the place of a table: the messages of an entry.
+pub const MESSAGES: usize = TABLES.len();
+pub const PREFIX: &str = "sim.note";
+
+pub fn name_of(table: usize) -> &'static str {
+    TABLES.get(table).map_or(PREFIX, |table| table.name)
+}
 
 /// A rule, and when it matches by the row's `n`: kept apart from the condition's text,
 /// which the mapper evaluates.
@@ -92,7 +101,7 @@ const fn wanted(
     }
 }
 
-pub const WANTED: [Wanted; 11] = [
+pub const WANTED: [Wanted; 13] = [
     wanted(0, Insert, "order.created", &[0, 1, 2]),
     wanted(0, Update, "order.changed", &[0, 1]),
     Wanted {
@@ -116,22 +125,43 @@ pub const WANTED: [Wanted; 11] = [
         matches: NEVER,
         ..wanted(3, Update, "quiet.changed", &[0])
     },
+    wanted(MESSAGES, Message, "note.taken", &[0, 1, 2]),
+    Wanted {
+        when: Some("1 / (new.data.n % 5) >= 0"),
+        fails: |n| n % 5 == 0,
+        ..wanted(MESSAGES, Message, "note.told", &[0])
+    },
 ];
 
 /// The rules as a config would give them.
-pub fn rules() -> Arc<[TableRules]> {
+pub struct Rules {
+    pub tables: Arc<[TableRules]>,
+    pub messages: Arc<[TableRules]>,
+}
+
+pub fn rules() -> Rules {
+    let tables = TABLES.iter().enumerate();
+    Rules {
+        tables: tables
+            .map(|(place, table)| entry(place, "public", table.name))
+            .collect(),
+        messages: Arc::new([entry(MESSAGES, "", PREFIX)]),
+    }
+}
+
+fn entry(place: usize, schema: &str, name: &str) -> TableRules {
     let exact = |name: &str| NamePattern::Exact(name.to_owned());
-    let of_table = |(place, table): (usize, &Table)| TableRules {
-        name: format!("public.{}", table.name).into(),
+    let wanted = WANTED.iter().filter(|wanted| wanted.table == place);
+    TableRules {
+        name: name.into(),
         pattern: TablePattern {
-            schema: exact("public"),
-            table: exact(table.name),
+            schema: exact(schema),
+            table: exact(name),
         },
         columns: ColumnSelection::All,
         key: None,
-        rules: WANTED
-            .iter()
-            .filter(|wanted| wanted.table == place)
+        outbox: None,
+        rules: wanted
             .map(|wanted| Rule {
                 name: wanted.event_type.into(),
                 operation: wanted.operation,
@@ -142,8 +172,7 @@ pub fn rules() -> Arc<[TableRules]> {
                 payload: None,
             })
             .collect(),
-    };
-    TABLES.iter().enumerate().map(of_table).collect()
+    }
 }
 
 /// What differs from seed to seed.
@@ -155,6 +184,8 @@ pub struct Setup {
     pub spool_full: SpoolFull,
     /// Transactions without a published change are sent, as version 14 does.
     pub sends_empty: bool,
+    /// `ignore_origins` names the one origin.
+    pub ignores_origin: bool,
     /// One row in so many has a note of up to `note_bytes`.
     pub note_every: u64,
     pub note_bytes: usize,
@@ -191,6 +222,7 @@ impl Setup {
                 SpoolFull::Disable
             },
             sends_empty: rng.bool(),
+            ignores_origin: rng.u8(..3) == 0,
             note_every,
             note_bytes,
             crashes: percent(rng),

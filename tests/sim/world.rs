@@ -1,12 +1,11 @@
 //! A world of one seed: a database, a disk, endpoints and the daemon between them; what
 //! happens in it, a step at a time, and its end, when all faults are over.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use fastrand::Rng;
 use walhook::event::EndpointIndex;
 use walhook::lane::state::Why;
-use walhook::mapping::rule::TableRules;
 use walhook::store::EndpointState;
 
 use super::daemon::Daemon;
@@ -16,7 +15,7 @@ use super::endpoint::RETRYING_MAX;
 use super::job::{Done, Job};
 use super::promises::Promises;
 use super::receiver::Mood;
-use super::setup::{ENDPOINTS, Setup};
+use super::setup::{ENDPOINTS, Rules, Setup};
 use super::wire::confirmed;
 
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +47,7 @@ enum Step {
 pub struct World {
     pub rng: Rng,
     pub setup: Setup,
-    pub rules: Arc<[TableRules]>,
+    pub rules: Rc<Rules>,
     pub database: Database,
     pub disk: Disk,
     pub daemon: Daemon,
@@ -60,15 +59,15 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, rules: &Arc<[TableRules]>, mut disk: Disk, traced: bool) -> Self {
+    pub fn new(seed: u64, rules: &Rc<Rules>, mut disk: Disk, traced: bool) -> Self {
         let mut rng = Rng::with_seed(seed);
         let setup = Setup::of(&mut rng);
         let database = Database::new(&mut rng);
         let wall_ms = 1_800_000_000_000;
         let daemon = Daemon::start(&setup, rules, &mut disk, wall_ms);
         World {
-            promises: Promises::new(&setup.endpoints, traced),
-            rules: Arc::clone(rules),
+            promises: Promises::new(&setup, traced),
+            rules: Rc::clone(rules),
             rng,
             setup,
             database,

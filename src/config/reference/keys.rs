@@ -45,9 +45,22 @@ pub(super) const ROOT: &[Key] = &[
         "tables",
         Shape::Each("`schema.table`, or a pattern with `*`", TABLE),
         "Which tables make which events. A table takes its exact entry, else the pattern with the longest literal part. \
-         Names are literal, not folded; a part with a dot or a star of its own stands in double quotes.",
-    )
-    .required(),
+         Names are literal, not folded; a part with a dot or a star of its own stands in double quotes. \
+         May be left out when there are `messages`.",
+    ),
+    key(
+        "messages",
+        Shape::Each("a prefix, or a pattern with `*`", MESSAGE),
+        "Which logical messages (`pg_logical_emit_message`) make which events, by their prefix. A message takes its exact \
+         entry, else the pattern with the longest literal part; a prefix with a star of its own stands in double quotes. \
+         What no entry speaks of makes no event.",
+    ),
+    key(
+        "ignore_origins",
+        Shape::Names,
+        "Changes and transactional messages from these replication origins make no event: one name or a list. \
+         For what a receiver writes back, or another database replicates here.",
+    ),
 ];
 
 pub(super) const SOURCE: &[Key] = &[
@@ -196,7 +209,58 @@ pub(super) const TABLE: &[Key] = &[
     key(
         "events",
         Shape::Mapping(EVENTS),
-        "Operation to rules. Every rule that matches emits.",
+        "Operation to rules. Every rule that matches emits. Required, unless there is an `outbox`.",
+    ),
+    key(
+        "outbox",
+        Shape::Mapping(OUTBOX),
+        "In place of `events`: each inserted row is an event, and these columns say which. Updates and deletes of rows make none.",
+    ),
+];
+
+pub(super) const OUTBOX: &[Key] = &[
+    key(
+        "type",
+        Shape::Text,
+        "The column with the event's type. What it has beside letters, digits, `_` and `.` becomes `_`. A row without a type \
+         goes to the dead letters, as `untyped`.",
+    )
+    .required(),
+    key(
+        "payload",
+        Shape::Text,
+        "The column whose value is the event's `data`. A json or jsonb column goes as its JSON.",
+    )
+    .required(),
+    key(
+        "key",
+        Shape::Text,
+        "The column by which `order: key` orders; in `source.outbox.key`. Default: the table's key, which orders nothing among rows.",
+    ),
+    key(
+        "id",
+        Shape::Text,
+        "The column with the application's id of the event; in `source.outbox.id`. The event's own `id` is walhook's, as for every change.",
+    ),
+];
+
+pub(super) const MESSAGE: &[Key] = &[
+    key(
+        "to",
+        Shape::Names,
+        "The endpoints of the rules that have none of their own: one or a list.",
+    ),
+    key(
+        "key",
+        Shape::List,
+        "Members of the content by which `order: key` orders the messages of this entry; one that is not there counts as null. \
+         Default: their prefix.",
+    ),
+    key(
+        "events",
+        Shape::Rules(RULE),
+        "A type, in which `{prefix}` may stand, a rule, or a list of them. In `when` and `payload` a message is a row: \
+         `new.data` (the content, when it is JSON), `new.data_base64` (when it is not), `new.prefix` and `new.transactional`.",
     )
     .required(),
 ];

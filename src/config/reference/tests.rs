@@ -14,7 +14,7 @@ fn root(path: &str) -> std::path::PathBuf {
 
 #[test]
 fn its_keys_are_those_that_the_walk_takes() {
-    let pairs: [(&[Key], &walked::Keys); 12] = [
+    let pairs: [(&[Key], &walked::Keys); 14] = [
         (told::ROOT, &walked::ROOT),
         (told::SOURCE, &walked::SOURCE),
         (told::SPOOL, &walked::SPOOL),
@@ -27,6 +27,8 @@ fn its_keys_are_those_that_the_walk_takes() {
         (told::TABLE, &walked::TABLE),
         (told::EVENTS, &walked::EVENTS),
         (told::RULE, &walked::RULE),
+        (told::OUTBOX, &walked::OUTBOX),
+        (told::MESSAGE, &walked::MESSAGE),
     ];
     for (told, walked) in pairs {
         let told: Vec<&str> = told.iter().map(|key| key.name).collect();

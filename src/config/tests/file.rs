@@ -19,7 +19,7 @@ fn what_is_no_config_at_all_is_told() {
     ");
     insta::assert_snapshot!(problems("- a\n- b\n"), @r"
     config.yaml:1:1: a list where a mapping belongs
-        hint: write the keys source, state, spool, memory, admin, alerts, endpoints, tables
+        hint: write the keys source, state, spool, memory, admin, alerts, endpoints, tables, messages, ignore_origins
     1 problem in config.yaml
     ");
     insta::assert_snapshot!(problems("source: [\n  url: x\n"), @r#"
@@ -41,11 +41,11 @@ fn what_is_no_config_at_all_is_told() {
         hint: name at least one table with an event:
             public.orders: { to: <endpoint>, events: { insert: order.created } }
     config.yaml:1:1: a: unknown key
-        hint: known here: source, state, spool, memory, admin, alerts, endpoints, tables
+        hint: known here: source, state, spool, memory, admin, alerts, endpoints, tables, messages, ignore_origins
     config.yaml:1:8: a: a merge key ("<<"), which is no part of YAML 1.2 and not read
         hint: write the keys out
     config.yaml:2:1: b: unknown key
-        hint: known here: source, state, spool, memory, admin, alerts, endpoints, tables
+        hint: known here: source, state, spool, memory, admin, alerts, endpoints, tables, messages, ignore_origins
     config.yaml:2:4: b: a YAML tag, which means nothing here
         hint: take out the word that begins with "!", or quote the whole value
     7 problems in config.yaml

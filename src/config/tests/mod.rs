@@ -4,6 +4,7 @@ mod discreet;
 mod file;
 mod good;
 mod harm;
+mod messages;
 mod reference;
 mod slips;
 mod together;

@@ -41,7 +41,24 @@ fn the_reference_config_loads_without_a_warning() {
     assert_eq!(config.endpoints[3].lanes.retry.then, RetryThen::Block);
 
     let tables: Vec<&str> = config.tables.iter().map(|t| &*t.name).collect();
-    assert_eq!(tables, ["public.orders", "public.incidents", "audit.*"]);
+    assert_eq!(
+        tables,
+        [
+            "public.orders",
+            "public.incidents",
+            "audit.*",
+            "public.outbox"
+        ]
+    );
+    let messages: Vec<&str> = config.messages.iter().map(|m| &*m.name).collect();
+    assert_eq!(messages, ["invoice.sent", "log.*"]);
+    assert_eq!(*config.ignore_origins, ["write_back"]);
+    let outbox = config.tables[3].outbox.as_ref().unwrap();
+    assert_eq!(outbox.payload, "payload");
+    assert_eq!(
+        config.tables[3].key.as_deref(),
+        Some(&["aggregate_id".to_owned()][..])
+    );
     let orders = &config.tables[0];
     let excluded = ColumnSelection::Exclude(vec!["card_number".to_owned()]);
     assert_eq!(orders.columns, excluded);
@@ -82,6 +99,8 @@ fn the_reference_config_names_every_key() {
         keys::COLUMNS,
         keys::EVENTS,
         keys::RULE,
+        keys::OUTBOX,
+        keys::MESSAGE,
     ];
     let words: Vec<&str> = REFERENCE
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')

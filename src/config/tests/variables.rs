@@ -101,7 +101,7 @@ fn problems_of_variables_are_named_by_them_and_show_no_value() {
     WALHOOK_SPOOL__MAX_BYTES: spool.max_bytes: its value is not a size
         hint: write a number and a unit, for example 24MiB or 10GiB
     WALHOOK__X: _x: unknown key
-        hint: known here: source, state, spool, memory, admin, alerts, endpoints, tables
+        hint: known here: source, state, spool, memory, admin, alerts, endpoints, tables, messages, ignore_origins
     11 problems in config.yaml
     "#);
 }

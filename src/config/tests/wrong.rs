@@ -134,7 +134,7 @@ tables:
         detail: tables."audit.a*".events.insert[0] can make it of the same change; the two events would share an id
         hint: give one of them another type or endpoint, or make one rule of them: when: (...) || (...)
     config.yaml:37:37: tables."public.items".events.insert: the rule has no endpoint
-        hint: write "to: <endpoint>" at the table, or beside the rule's type
+        hint: write "to: <endpoint>" at the entry, or beside the rule's type
     config.yaml:37:48: tables."public.items".events.delete: an empty list
         hint: write an event type, or take the key out
     config.yaml:32:25: warning: tables."public.orders".events.update[1].when_error: it means nothing without "when" or "payload"

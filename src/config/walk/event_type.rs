@@ -19,6 +19,8 @@ pub(super) fn reach(
             TypePiece::Operation => letters(operation.as_str()).collect(),
             TypePiece::Schema => as_rendered(&pattern.schema),
             TypePiece::Table => as_rendered(&pattern.table),
+            TypePiece::Prefix => as_groups(&pattern.table),
+            TypePiece::Column(_) => vec![Token::Star],
         })
         .collect()
 }
@@ -32,6 +34,24 @@ fn as_rendered(name: &NamePattern) -> Vec<Token> {
             token => token,
         })
         .collect()
+}
+
+/// A prefix keeps its full stops, too; one with an empty group is rare enough to be any.
+fn as_groups(prefix: &NamePattern) -> Vec<Token> {
+    let NamePattern::Exact(prefix) = prefix else {
+        return vec![Token::Star];
+    };
+    if prefix.split('.').any(str::is_empty) {
+        return vec![Token::Star];
+    }
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || c == '.' {
+            c
+        } else {
+            '_'
+        }
+    };
+    prefix.chars().map(plain).map(Token::Letter).collect()
 }
 
 #[cfg(test)]

@@ -27,14 +27,13 @@ pub const ROOT: Keys = Keys {
         "alerts",
         "endpoints",
         "tables",
+        "messages",
+        "ignore_origins",
     ],
-    later: &["messages", "outbox", "ignore_origins"],
+    later: &[],
 };
 
-pub const SOURCE: Keys = Keys {
-    known: &["url", "slot", "publication"],
-    later: &["messages", "outbox", "ignore_origins"],
-};
+pub const SOURCE: Keys = now(&["url", "slot", "publication"]);
 
 pub const SPOOL: Keys = now(&["max_bytes", "full"]);
 pub const MEMORY: Keys = now(&["max_bytes"]);
@@ -64,10 +63,13 @@ pub const SECRET: Keys = now(&["file"]);
 pub const BATCH: Keys = now(&["events", "wait", "bytes"]);
 pub const RETRY: Keys = now(&["for", "then", "max", "park_statuses"]);
 
-pub const TABLE: Keys = now(&["to", "columns", "key", "events"]);
+pub const TABLE: Keys = now(&["to", "columns", "key", "events", "outbox"]);
 pub const COLUMNS: Keys = now(&["include", "exclude"]);
 pub const EVENTS: Keys = now(&["insert", "update", "delete", "truncate"]);
 pub const RULE: Keys = now(&["type", "when", "when_error", "to", "payload"]);
+
+pub const OUTBOX: Keys = now(&["type", "payload", "key", "id"]);
+pub const MESSAGE: Keys = now(&["to", "key", "events"]);
 
 const fn now(known: &'static [&'static str]) -> Keys {
     Keys { known, later: &[] }

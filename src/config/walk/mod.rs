@@ -19,6 +19,8 @@ mod target_url;
 
 mod clash;
 mod event_type;
+mod messages;
+mod outbox;
 mod overlap;
 mod payload;
 mod rule;

@@ -36,6 +36,8 @@ impl Walk<'_> {
         let admin = self.admin(&fields);
         let (endpoints, mut names) = self.endpoints(&fields);
         let tables = self.tables(&fields, &mut names);
+        let messages = self.messages(&fields, &mut names);
+        let ignore_origins = self.ignore_origins(&fields);
         let alerts = self.alerts(&fields, &mut names);
         self.tell_unused(&names);
         Some(Config {
@@ -47,6 +49,8 @@ impl Walk<'_> {
             alerts: alerts?,
             endpoints: endpoints?,
             tables: tables?.into(),
+            messages: messages?.into(),
+            ignore_origins: ignore_origins?.into(),
         })
     }
 

@@ -9,8 +9,8 @@ use crate::config::source::tree::Value;
 use crate::event::EndpointIndex;
 use crate::mapping::condition::Condition;
 use crate::mapping::payload::PayloadTemplate;
-use crate::mapping::rule::{Rule, TypeTemplate, WhenError};
-use crate::mapping::{Columns, Uses};
+use crate::mapping::rule::{Rule, TypeOf, TypeTemplate, WhenError};
+use crate::mapping::{Columns, Uses, message};
 
 /// Whether all rules of a table are right; what is wrong is told.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,17 +92,10 @@ impl Walk<'_> {
             let Some(at) = fields.get(operation.as_str()) else {
                 continue;
             };
-            let items = self.one_or_list(&at);
-            if items.is_empty() {
-                self.problem(&at, "an empty list")
-                    .hint("write an event type, or take the key out");
+            let (of_it, whole) = self.rules_at(&at, operation, table_to, names);
+            rules.extend(of_it);
+            if whole == Complete::No {
                 complete = Complete::No;
-            }
-            for item in items {
-                match self.rule(&item, operation, table_to, names) {
-                    Some(rule) => rules.push((rule, item)),
-                    None => complete = Complete::No,
-                }
             }
         }
         if fields.is_empty() {
@@ -116,6 +109,31 @@ impl Walk<'_> {
         Some((rules, complete))
     }
 
+    /// Those of one operation: one or a list.
+    pub(super) fn rules_at<'t>(
+        &mut self,
+        at: &At<'t>,
+        operation: Operation,
+        table_to: &To,
+        names: &mut Names,
+    ) -> (Vec<(Rule, At<'t>)>, Complete) {
+        let mut rules = Vec::new();
+        let mut complete = Complete::Yes;
+        let items = self.one_or_list(at);
+        if items.is_empty() {
+            self.problem(at, "an empty list")
+                .hint("write an event type, or take the key out");
+            complete = Complete::No;
+        }
+        for item in items {
+            match self.rule(&item, operation, table_to, names) {
+                Some(rule) => rules.push((rule, item)),
+                None => complete = Complete::No,
+            }
+        }
+        (rules, complete)
+    }
+
     /// A type alone, or a mapping with one.
     fn rule(
         &mut self,
@@ -125,7 +143,7 @@ impl Walk<'_> {
         names: &mut Names,
     ) -> Option<Rule> {
         if let Value::Scalar(_) = &at.node.value {
-            let event_type = self.event_type(at);
+            let event_type = self.event_type(at, operation);
             let endpoints = self.endpoints_of(at, To::Absent, table_to);
             return Some(Rule {
                 name: at.path.to_string().into(),
@@ -139,7 +157,7 @@ impl Walk<'_> {
         }
         let fields = self.fields(at, &keys::RULE)?;
         let event_type = match fields.get("type") {
-            Some(at) => self.event_type(&at),
+            Some(at) => self.event_type(&at, operation),
             None => {
                 self.missing(at, "type")
                     .hint("write an event type, for example order.created");
@@ -183,28 +201,37 @@ impl Walk<'_> {
         })
     }
 
-    fn endpoints_of(&mut self, at: &At<'_>, own: To, table: &To) -> Option<Vec<EndpointIndex>> {
+    pub(super) fn endpoints_of(
+        &mut self,
+        at: &At<'_>,
+        own: To,
+        table: &To,
+    ) -> Option<Vec<EndpointIndex>> {
         match (own, table) {
             (To::Endpoints(endpoints), _) => Some(endpoints),
             (To::Absent, To::Endpoints(endpoints)) => Some(endpoints.clone()),
             (To::Broken, _) | (To::Absent, To::Broken) => None,
             (To::Absent, To::Absent) => {
                 self.problem(at, "the rule has no endpoint")
-                    .hint("write \"to: <endpoint>\" at the table, or beside the rule's type");
+                    .hint("write \"to: <endpoint>\" at the entry, or beside the rule's type");
                 None
             }
         }
     }
 
-    fn event_type(&mut self, at: &At<'_>) -> Option<TypeTemplate> {
+    fn event_type(&mut self, at: &At<'_>, operation: Operation) -> Option<TypeTemplate> {
         let text = self.text(at, "an event type such as order.created")?;
-        match TypeTemplate::parse(text) {
+        let (of, placeholders) = match operation {
+            Operation::Message => (TypeOf::Message, "{prefix}"),
+            _ => (TypeOf::Change, "{table}.{operation}"),
+        };
+        match TypeTemplate::parse_of(text, of) {
             Ok(template) => Some(template),
             Err(error) => {
                 let found = format!("{} is not an event type", self.shown(at));
                 let open = self.is_open(at);
                 let problem = self.problem(at, found);
-                problem.hint("write for example order.created or {table}.{operation}");
+                problem.hint(format!("write for example order.created or {placeholders}"));
                 if open {
                     problem.detail(error.to_string());
                 }
@@ -247,6 +274,9 @@ impl Walk<'_> {
             Columns::All => true,
             Columns::Named(names) => names.iter().any(|name| !uses.asked.contains(name)),
         };
+        if operation == Operation::Message {
+            return self.check_message(at, uses);
+        }
         let (found, hint) = match operation {
             Operation::Insert if reads(&uses.old) => (
                 "it reads the old row, and an insert has none",
@@ -264,11 +294,40 @@ impl Walk<'_> {
                     "read operation, schema and table alone",
                 )
             }
-            Operation::Insert | Operation::Update | Operation::Delete | Operation::Truncate => {
+            Operation::Insert
+            | Operation::Update
+            | Operation::Delete
+            | Operation::Truncate
+            | Operation::Message => {
                 return Some(());
             }
         };
         self.problem(at, found).hint(hint);
+        None
+    }
+
+    /// What a message has is known without the database.
+    fn check_message(&mut self, at: &At<'_>, uses: &Uses) -> Option<()> {
+        if uses.needs_old() {
+            self.problem(at, "it reads the old row, and a message has none")
+                .hint("read new.data");
+            return None;
+        }
+        let known: Vec<&str> = message::columns().collect();
+        let named = uses.new.names();
+        let mut unknown = named.filter(|name| !known.contains(&name.as_str()));
+        let Some(unknown) = unknown.next() else {
+            return Some(());
+        };
+        let found = if self.is_open(at) {
+            format!("it reads new.{unknown}, which no message has")
+        } else {
+            "it reads a column that no message has".to_owned()
+        };
+        self.problem(at, found).hint(format!(
+            "a message has {}; what its content has is below new.data",
+            known.join(", ")
+        ));
         None
     }
 }

@@ -11,6 +11,7 @@ use crate::mapping::rule::{ColumnSelection, TablePattern, TableRules};
 
 /// As many as an index has at most (INDEX_MAX_KEYS).
 const KEY_COLUMNS_MAX: usize = 32;
+const COLUMN: &str = "the name of a column";
 
 impl Walk<'_> {
     pub(super) fn tables(
@@ -20,6 +21,9 @@ impl Walk<'_> {
     ) -> Option<Vec<TableRules>> {
         let hint = "name at least one table with an event:\npublic.orders: { to: <endpoint>, events: { insert: order.created } }";
         let Some(at) = root.get("tables") else {
+            if root.get("messages").is_some() {
+                return Some(Vec::new());
+            }
             self.missing(&root.at, "tables").hint(hint);
             return None;
         };
@@ -40,7 +44,7 @@ impl Walk<'_> {
                 _ => tables = None,
             }
         }
-        self.tell_ties(&patterns);
+        self.tell_ties(&patterns, "table");
         tables
     }
 
@@ -72,6 +76,18 @@ impl Walk<'_> {
             None => Some(None),
         };
         let to = self.to(fields.get("to").as_ref(), names);
+        if let Some(outbox) = fields.get("outbox") {
+            let outbox = self.outbox(&outbox, &fields, &to);
+            let (pattern, (outbox, rule)) = (pattern?, outbox?);
+            return Some(TableRules {
+                name: name.into(),
+                pattern,
+                columns: columns?,
+                key: outbox.key.clone().map(|column| vec![column]).or(key?),
+                outbox: Some(outbox),
+                rules: vec![rule],
+            });
+        }
         let rules = match fields.get("events") {
             Some(at) => self.rules(&at, &to, names),
             None => {
@@ -91,6 +107,7 @@ impl Walk<'_> {
             pattern,
             columns: columns?,
             key: key?,
+            outbox: None,
             rules: rules.into_iter().map(|(rule, _)| rule).collect(),
         })
     }
@@ -98,8 +115,8 @@ impl Walk<'_> {
     fn columns(&mut self, at: &At<'_>) -> Option<ColumnSelection> {
         let fields = self.fields(at, &keys::COLUMNS)?;
         match (fields.get("include"), fields.get("exclude")) {
-            (Some(include), None) => Some(ColumnSelection::Include(self.names(&include)?)),
-            (None, Some(exclude)) => Some(ColumnSelection::Exclude(self.names(&exclude)?)),
+            (Some(include), None) => Some(ColumnSelection::Include(self.names(&include, COLUMN)?)),
+            (None, Some(exclude)) => Some(ColumnSelection::Exclude(self.names(&exclude, COLUMN)?)),
             (Some(_), Some(_)) => {
                 self.problem(at, "both include and exclude")
                     .hint("write one of the two");
@@ -116,7 +133,7 @@ impl Walk<'_> {
     }
 
     fn key(&mut self, at: &At<'_>) -> Option<Vec<String>> {
-        let names = self.names(at)?;
+        let names = self.names(at, COLUMN)?;
         if names.len() > KEY_COLUMNS_MAX {
             self.problem(at, format!("a key of more than {KEY_COLUMNS_MAX} columns"));
             return None;
@@ -124,18 +141,18 @@ impl Walk<'_> {
         Some(names)
     }
 
-    /// Names of columns: at least one, none twice.
-    fn names(&mut self, at: &At<'_>) -> Option<Vec<String>> {
+    /// Names of what they are called: at least one, none twice.
+    pub(super) fn names(&mut self, at: &At<'_>, of: &'static str) -> Option<Vec<String>> {
         let items = self.one_or_list(at);
         if items.is_empty() {
             self.problem(at, "an empty list")
-                .hint("name at least one column, or take the key out");
+                .hint("name at least one, or take the key out");
             return None;
         }
         let mut names: Vec<String> = Vec::new();
         let mut whole = true;
         for item in items {
-            match self.text(&item, "the name of a column") {
+            match self.text(&item, of) {
                 Some(name) if names.iter().any(|other| other == name) => {
                     let found = format!("{} stands twice", self.shown(&item));
                     self.problem(&item, found).hint("leave one of the two");
@@ -150,7 +167,7 @@ impl Walk<'_> {
 
     /// A table takes its exact entry, else the pattern with the longest literal
     /// part: neither may be there twice.
-    fn tell_ties(&mut self, patterns: &[(TablePattern, &str, At<'_>)]) {
+    pub(super) fn tell_ties(&mut self, patterns: &[(TablePattern, &str, At<'_>)], of: &str) {
         let mut exact: HashMap<&TablePattern, &str> = HashMap::new();
         let mut others: Vec<(&TablePattern, &str)> = Vec::new();
         for (pattern, name, at) in patterns {
@@ -166,13 +183,13 @@ impl Walk<'_> {
             };
             match other {
                 Some(other) if pattern.is_exact() => {
-                    self.problem(at, format!("the same table as {other}"))
+                    self.problem(at, format!("the same {of} as {other}"))
                         .hint("make one entry of the two");
                 }
                 Some(other) => {
-                    self.problem(at, format!("it can match the same table as {other}"))
-                        .detail("a table takes the pattern with the longest literal part, and these two are equally long")
-                        .hint("make one of the patterns more exact, or write an entry for each table");
+                    self.problem(at, format!("it can match the same {of} as {other}"))
+                        .detail(format!("a {of} takes the pattern with the longest literal part, and these two are equally long"))
+                        .hint(format!("make one of the patterns more exact, or write an entry for each {of}"));
                 }
                 None => {}
             }

@@ -53,6 +53,21 @@ impl TablePattern {
     }
 }
 
+/// Reads the prefix of a message: one part, in which dots mean nothing.
+pub(super) fn prefix(text: &str) -> Result<NamePattern, PatternError> {
+    let Some(inside) = text.strip_prefix('"') else {
+        return match text {
+            "" => Err(PatternError::EmptyPart),
+            text => Ok(unquoted(text)),
+        };
+    };
+    match quoted(inside)? {
+        (name, "") if name.is_empty() => Err(PatternError::EmptyPart),
+        (name, "") => Ok(NamePattern::Exact(name)),
+        _ => Err(PatternError::Quote),
+    }
+}
+
 /// The first part, and what comes after the dot behind it.
 fn part(text: &str) -> Result<(NamePattern, Option<&str>), PatternError> {
     let (name, rest) = match text.strip_prefix('"') {
@@ -184,6 +199,20 @@ mod tests {
             (exact("my.schema"), exact("weird*table"))
         );
         assert_eq!(parsed(r#""a""b".c"#), (exact("a\"b"), exact("c")));
+    }
+
+    #[test]
+    fn a_prefix_is_one_part() {
+        assert_eq!(prefix("order.paid"), Ok(exact("order.paid")));
+        assert_eq!(prefix("a\"b .c"), Ok(exact("a\"b .c")));
+        assert_eq!(prefix("order.*"), Ok(pieces(&["order.", ""])));
+        assert_eq!(prefix("\"a*\"\"b\""), Ok(exact("a*\"b")));
+        assert_eq!(prefix(""), Err(PatternError::EmptyPart));
+        assert_eq!(prefix("\"\""), Err(PatternError::EmptyPart));
+        assert_eq!(prefix("\"a"), Err(PatternError::Quote));
+        assert_eq!(prefix("\"a\"b"), Err(PatternError::Quote));
+        let long = "x".repeat(200);
+        assert_eq!(prefix(&long), Ok(exact(&long)));
     }
 
     #[test]

@@ -27,6 +27,6 @@ mod path;
 mod write;
 
 pub use compile::{ConditionError, Expression};
-pub use path::{Path, descend};
+pub use path::{Path, Step, descend};
 pub use uses::{Columns, Uses};
 pub use write::write_json;

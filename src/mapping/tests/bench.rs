@@ -150,6 +150,7 @@ impl Bench {
                 },
                 columns: ColumnSelection::All,
                 key: None,
+                outbox: None,
                 rules: Vec::new(),
             },
             endpoints: vec![endpoint("billing"), endpoint("crm")],

@@ -8,6 +8,7 @@ mod failures;
 mod forms;
 mod harm;
 mod ids;
+mod messages;
 mod ordering;
 mod payloads;
 mod rules;

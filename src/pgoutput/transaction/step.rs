@@ -69,6 +69,12 @@ pub struct LogicalMessage<'a> {
     pub content: &'a [u8],
 }
 
+impl LogicalMessage<'_> {
+    pub fn is_transactional(&self) -> bool {
+        matches!(self.place, MessagePlace::Change { .. })
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub enum MessagePlace<'a> {
     /// Transactional: one of the transaction's changes.
@@ -76,7 +82,8 @@ pub enum MessagePlace<'a> {
         transaction: &'a Transaction,
         ordinal: u64,
     },
-    /// Not transactional: stands alone, at its own LSN, also if the transaction
-    /// that wrote it rolled back.
+    /// Not transactional: stands alone, at the LSN where its record ends, also if the
+    /// transaction that wrote it rolled back. A commit record can begin there: its
+    /// transaction comes later.
     Alone { lsn: Lsn },
 }

@@ -14,7 +14,7 @@ use super::verdict::Gap;
 use crate::lsn::Lsn;
 use crate::postgres::failure::ReplicationError;
 use crate::postgres::replication::ReplicationConnection;
-use crate::progress::tracker::ReadTransaction;
+use crate::progress::tracker::{ReadKind, ReadTransaction};
 
 /// So many transactions that are gone are named.
 const NAMED_MAX: usize = 20;
@@ -119,7 +119,9 @@ pub fn compare_timelines(reached: Reached<'_>, found: u32, history: &[Switch]) -
                     .journal
                     .iter()
                     // A commit record that begins at the switch is not before it.
-                    .filter(|known| known.commit_lsn >= switch.at)
+                    .filter(|known| {
+                        known.kind == ReadKind::Transaction && !known.is_below(switch.at)
+                    })
                     .map(|known| known.xid)
                     .collect(),
             ),
@@ -196,6 +198,7 @@ mod tests {
     fn compared(timeline: u32, lsn: u64, found: u32) -> TimelineVerdict {
         let journal = [(0x300_0100, 770), (0x300_0158, 771), (0x300_0200, 772)];
         let journal = journal.map(|(commit_lsn, xid)| ReadTransaction {
+            kind: ReadKind::Transaction,
             commit_lsn: Lsn(commit_lsn),
             xid,
             commit_time_us: 0,

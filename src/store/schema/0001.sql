@@ -42,13 +42,15 @@ CREATE TABLE lane_position (
 CREATE INDEX lane_position_by_lsn ON lane_position (slot, lsn);
 
 -- The last transactions below the checkpoint, and of those above it the ones that a
--- lane stands in.
+-- lane stands in. A message that is not transactional stands where its record ends,
+-- before a transaction that commits there, with a hash of it for an xid.
 CREATE TABLE journal (
   slot INTEGER NOT NULL REFERENCES slot (id),
   commit_lsn INTEGER NOT NULL,
+  kind INTEGER NOT NULL CHECK (kind IN (0, 1)),
   xid INTEGER NOT NULL,
   commit_time_us INTEGER NOT NULL,
-  PRIMARY KEY (slot, commit_lsn)
+  PRIMARY KEY (slot, commit_lsn, kind)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE table_rules (

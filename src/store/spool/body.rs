@@ -54,7 +54,8 @@ fn put_event(blob: &mut Vec<u8>, event: &StoredEvent, type_before: Option<&str>)
     let same_type = type_before == Some(&*event.event_type);
     let keys = keys_to_bytes(event.keys);
     let operation = match event.operation {
-        Operation::Insert => 0,
+        // What is of messages has no other operation.
+        Operation::Insert | Operation::Message => 0,
         Operation::Update => 1,
         Operation::Delete => 2,
         Operation::Truncate => 3,
@@ -143,7 +144,11 @@ pub fn decode(mut blob: Bytes, table: &Arc<TableName>) -> Option<Vec<Entry>> {
             id,
             event_type,
             table: Arc::clone(table),
-            operation: operation_from_number(flags >> OPERATION_SHIFT & 3)?,
+            operation: if table.is_of_messages() {
+                Operation::Message
+            } else {
+                operation_from_number(flags >> OPERATION_SHIFT & 3)?
+            },
             position,
             last_of_change,
             keys,

@@ -79,9 +79,12 @@ impl Spool for Store {
             };
             collect(
                 connection,
-                "SELECT endpoint, lane, sum(events), sum(bytes), max(sequence),
-                   min(enqueued_at_ms), min(table_schema), min(table_name)
-                 FROM run WHERE slot = ?1 GROUP BY endpoint, lane ORDER BY endpoint, lane",
+                "SELECT lane.*, last.table_schema, last.table_name
+                 FROM (SELECT endpoint, lane, sum(events), sum(bytes), max(sequence) AS sequence,
+                         min(enqueued_at_ms)
+                       FROM run WHERE slot = ?1 GROUP BY endpoint, lane) AS lane
+                   JOIN run AS last USING (sequence)
+                 ORDER BY lane.endpoint, lane.lane",
                 [slot],
                 |row| {
                     Ok(WaitingLane {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::progress::tracker::JOURNAL_LENGTH;
+use crate::progress::tracker::{JOURNAL_LENGTH, ReadKind};
 use crate::store::{
     DisabledBy, EndpointRow, EndpointState, Gap, GapReason, History, Intention, JournalEntry,
     NewDeadLetter, Progress, SlotState,
@@ -11,6 +11,7 @@ use crate::store::{
 
 fn entry(number: u64) -> JournalEntry {
     JournalEntry {
+        kind: ReadKind::Transaction,
         commit_lsn: Lsn(number),
         xid: number as u32,
         commit_time_us: -(number as i64),

@@ -152,8 +152,12 @@ impl Builder {
             .state
             .unwrap_or_else(|| directory.path().join("state.db"));
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let tables = match self.tables.as_str() {
+            "" => "",
+            _ => "tables:\n",
+        };
         let config = format!(
-            "source:\n  url: {}\n{}state: {}\nadmin: {{ listen: \"{admin}\" }}\n{}endpoints:\n{}tables:\n{}",
+            "source:\n  url: {}\n{}state: {}\nadmin: {{ listen: \"{admin}\" }}\n{}endpoints:\n{}{tables}{}",
             quoted(&self.url),
             indented(&self.source, 2),
             quoted(&state.display().to_string()),

@@ -55,7 +55,7 @@ pub struct Seen {
     pub id: String,
     /// Its `type`; empty with a payload of the rule's own.
     pub kind: String,
-    /// `schema.table`, likewise.
+    /// `schema.table` or `message prefix`, likewise.
     pub table: String,
     pub operation: String,
     /// Commit LSN and ordinal of the change.
@@ -93,8 +93,12 @@ struct Alert {
 
 #[derive(Deserialize)]
 struct Source {
+    #[serde(default)]
     schema: String,
+    #[serde(default)]
     table: String,
+    /// Of a logical message, which is no table's.
+    prefix: Option<String>,
     operation: String,
     lsn: String,
     index: u64,
@@ -601,7 +605,10 @@ fn event(text: &str, webhook_id: Option<&str>) -> Result<Event, String> {
         Ok(Envelope { id, kind, source }) => Seen {
             id,
             kind,
-            table: format!("{}.{}", source.schema, source.table),
+            table: match source.prefix {
+                Some(prefix) => format!("message {prefix}"),
+                None => format!("{}.{}", source.schema, source.table),
+            },
             operation: source.operation,
             position: (lsn(&source.lsn)?, source.index),
             text: text.to_owned(),
