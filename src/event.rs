@@ -74,8 +74,16 @@ pub enum Keys {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     Deliver,
+    DeadLetter(Unsent),
+}
+
+/// Why an event is not even attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
     /// Its rule failed on the row, with `when_error: dead_letter`.
-    DeadLetter,
+    RuleFailed,
+    /// Its body is larger than the endpoint takes, with `oversize: dead_letter`.
+    TooLarge,
 }
 
 /// Takes memory back from an event that is gone.

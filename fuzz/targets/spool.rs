@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use walhook::change::{Operation, TableName};
-use walhook::event::{EventId, Fate, Keys, Position};
+use walhook::event::{EventId, Fate, Keys, Position, Unsent};
 use walhook::lsn::Lsn;
 use walhook::store::{Entry, Marker, StoredEvent, decode_run, encode_run};
 use walhook_fuzz::Input;
@@ -70,7 +70,7 @@ fn entry(input: &mut Input<'_>, table: &Arc<TableName>) -> Entry {
         fate: if kind & 64 == 0 {
             Fate::Deliver
         } else {
-            Fate::DeadLetter
+            Fate::DeadLetter(Unsent::RuleFailed)
         },
         commit_time_us: number(input) as i64,
         body: input.short().to_vec().into(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::change::TableName;
-use crate::event::{Event, EventId, Position};
+use crate::event::{Event, EventId, Position, Unsent};
 use crate::lsn::Lsn;
 
 /// Milliseconds on a clock that never goes back. Its zero is the daemon's start, so
@@ -105,8 +105,8 @@ pub enum ParkReason {
     Refused,
     /// `retry.for` is over.
     TooOld,
-    /// Its rule failed on the row; it was not attempted.
-    RuleFailed,
+    /// It was not attempted.
+    Unsent(Unsent),
 }
 
 /// How far a lane is, and what its head has been through.

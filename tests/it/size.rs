@@ -52,6 +52,8 @@ async fn it_can_be_a_dead_letter_that_is_sent_whole_when_somebody_wants_it() {
     insert_three(&db, "repeat('x', 3000)").await;
     receiver.wait_for(2, SOON).await;
     eventually("dead", || async { daemon.dead_letters().await.len() == 1 }).await;
+    let listed = daemon.cli(&["dead", "list"]).await.expect_code(0);
+    assert!(listed.stdout.contains("too_large"), "{}", listed.stdout);
     daemon.cli(&["dead", "retry", "--all"]).await.expect_code(0);
     let events = receiver.wait_for(3, SOON).await;
     let ids: Vec<_> = events.iter().map(|event| event.data("id")).collect();

@@ -499,7 +499,7 @@ impl Owed {
         assert_eq!(event.position, self.position, "P4: its position");
         assert_eq!(event.table.table, name_of(self.table), "P4: its table");
         assert_eq!(
-            event.fate == Fate::DeadLetter && !self.dead,
+            event.fate != Fate::Deliver && !self.dead,
             self.fails && !self.dead,
             "P1: the fate of {:?}",
             self.position

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::change::{Change, TableName};
-use crate::event::{Event, Fate};
+use crate::event::{Event, Fate, Unsent};
 use crate::lsn::Lsn;
 use crate::mapping::{FailureKind, Mapped, Mapper, Matched, ParkedEvent, Seen};
 use crate::pgoutput::LogicalMessage;
@@ -142,7 +142,10 @@ fn take_parked(parked: Vec<ParkedEvent>, events: &mut Vec<Event>) {
         return;
     }
     events.extend(parked.into_iter().map(|parked| Event {
-        fate: Fate::DeadLetter,
+        fate: Fate::DeadLetter(match parked.kind {
+            FailureKind::Oversize => Unsent::TooLarge,
+            _ => Unsent::RuleFailed,
+        }),
         ..parked.event
     }));
     events.sort_by_key(|event| (event.position, event.endpoint));

@@ -5,7 +5,7 @@ use tracing::warn;
 
 use super::{Done, Task, counters};
 use crate::delivery::outcome::{Answer, Outcome};
-use crate::event::EventId;
+use crate::event::{EventId, Unsent};
 use crate::lane::attempt::{HeadProgress, Park, ParkReason, Progress, Settled, Ticket};
 use crate::lane::clock::{since_commit, unix_us};
 use crate::progress::tracker::Advance;
@@ -102,7 +102,8 @@ impl Task {
             reason: match park.reason {
                 ParkReason::Refused => DeadReason::ParkStatus,
                 ParkReason::TooOld => DeadReason::Expired,
-                ParkReason::RuleFailed => DeadReason::ConditionFailed,
+                ParkReason::Unsent(Unsent::RuleFailed) => DeadReason::ConditionFailed,
+                ParkReason::Unsent(Unsent::TooLarge) => DeadReason::TooLarge,
             },
             parked_at_ms: unix_us().div_euclid(1000),
             first_attempt_at_ms: (park.attempts > 0).then(|| clock.to_unix_ms(park.first_attempt)),
@@ -115,7 +116,7 @@ impl Task {
             endpoint = %self.endpoint.name,
             events = park.events.len(),
             attempts = park.attempts,
-            last = last_error.as_deref().unwrap_or("rule failed"),
+            last = last_error.as_deref().unwrap_or(verdict.reason.as_str()),
             "events became dead letters"
         );
         let (slot, name) = self.names();

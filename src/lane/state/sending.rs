@@ -145,8 +145,8 @@ impl Lanes {
                 }
             };
             (ParkReason::TooOld, count)
-        } else if self.event_of(&first.what)?.fate == Fate::DeadLetter {
-            (ParkReason::RuleFailed, 1)
+        } else if let Fate::DeadLetter(unsent) = self.event_of(&first.what)?.fate {
+            (ParkReason::Unsent(unsent), 1)
         } else {
             return None;
         };

@@ -7,7 +7,8 @@
 //!                            type (length 4, text) unless it is that of the event before,
 //!                            body (length 4, bytes)
 //! flags  = bit 0 marker, bit 1 last of change, bits 2-3 number of key hashes,
-//!          bits 4-5 operation, bit 6 type as before, bit 7 to be a dead letter
+//!          bits 4-5 operation, bit 6 type as before, bit 7 to be a dead letter: a byte
+//!          behind the flags' head says why
 //! ```
 //!
 //! Numbers are big-endian. The table is in the run's row, not here.
@@ -18,7 +19,7 @@ use bytes::{Buf, Bytes};
 
 use super::run::{Entry, Marker};
 use crate::change::{Operation, TableName};
-use crate::event::{EventId, Fate, Keys, Position};
+use crate::event::{EventId, Fate, Keys, Position, Unsent};
 use crate::lsn::Lsn;
 use crate::store::stored_event::{StoredEvent, keys_to_bytes};
 
@@ -71,9 +72,15 @@ fn put_event(blob: &mut Vec<u8>, event: &StoredEvent, type_before: Option<&str>)
         | if same_type { SAME_TYPE } else { 0 }
         | match event.fate {
             Fate::Deliver => 0,
-            Fate::DeadLetter => DEAD_LETTER,
+            Fate::DeadLetter(_) => DEAD_LETTER,
         };
     put_head(blob, flags, event.id, event.position);
+    if let Fate::DeadLetter(unsent) = event.fate {
+        blob.push(match unsent {
+            Unsent::RuleFailed => 0,
+            Unsent::TooLarge => 1,
+        });
+    }
     blob.extend(event.commit_time_us.to_be_bytes());
     blob.extend(keys);
     if !same_type {
@@ -127,6 +134,15 @@ pub fn decode(mut blob: Bytes, table: &Arc<TableName>) -> Option<Vec<Entry>> {
             }));
             continue;
         }
+        let fate = if flags & DEAD_LETTER == 0 {
+            Fate::Deliver
+        } else {
+            Fate::DeadLetter(match blob.try_get_u8().ok()? {
+                0 => Unsent::RuleFailed,
+                1 => Unsent::TooLarge,
+                _ => return None,
+            })
+        };
         let commit_time_us = blob.try_get_i64().ok()?;
         let keys = match flags >> KEYS_SHIFT & 3 {
             0 => Keys::All,
@@ -152,11 +168,7 @@ pub fn decode(mut blob: Bytes, table: &Arc<TableName>) -> Option<Vec<Entry>> {
             position,
             last_of_change,
             keys,
-            fate: if flags & DEAD_LETTER != 0 {
-                Fate::DeadLetter
-            } else {
-                Fate::Deliver
-            },
+            fate,
             commit_time_us,
             body: get_sized(&mut blob)?,
         }));
@@ -191,7 +203,7 @@ mod tests {
             any::<u64>().prop_map(Keys::One),
             any::<(u64, u64)>().prop_map(|(old, new)| Keys::Two(old, new)),
         ];
-        let head = any::<([u8; 16], u64, u64, u32, bool, bool, bool)>();
+        let head = any::<([u8; 16], u64, u64, u32, bool, bool, u8)>();
         let rest = (0..4_usize, "a|order.paid|ü", any::<i64>(), any::<Vec<u8>>());
         (head, keys, rest).prop_map(|(head, keys, (operation, event_type, time, body))| {
             let (id, lsn, ordinal, n, last_of_change, marker, dead) = head;
@@ -213,10 +225,10 @@ mod tests {
                 position,
                 last_of_change,
                 keys,
-                fate: if dead {
-                    Fate::DeadLetter
-                } else {
-                    Fate::Deliver
+                fate: match dead {
+                    0 => Fate::DeadLetter(Unsent::RuleFailed),
+                    1 => Fate::DeadLetter(Unsent::TooLarge),
+                    _ => Fate::Deliver,
                 },
                 commit_time_us: time,
                 body: body.into(),

@@ -331,7 +331,7 @@ fn an_event_whose_rule_failed_is_parked_in_its_turn_and_not_attempted() {
     let mut lanes = lanes(batched(Order::Table, 10, 0));
     for number in 1..=3 {
         let fate = if number == 2 {
-            Fate::DeadLetter
+            Fate::DeadLetter(Unsent::RuleFailed)
         } else {
             Fate::Deliver
         };
@@ -345,7 +345,10 @@ fn an_event_whose_rule_failed_is_parked_in_its_turn_and_not_attempted() {
         panic!("not parked");
     };
     assert_eq!(park.events[0].position.lsn, Lsn(2));
-    assert_eq!((park.attempts, park.reason), (0, ParkReason::RuleFailed));
+    assert_eq!(
+        (park.attempts, park.reason),
+        (0, ParkReason::Unsent(Unsent::RuleFailed))
+    );
     lanes.parked(park.ticket, 0);
     assert_eq!(numbers(&next(&mut lanes, 0).unwrap()), [3]);
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::change::{Operation, TableName};
-use crate::event::{EndpointIndex, EventId, Fate, Keys, Room};
+use crate::event::{EndpointIndex, EventId, Fate, Keys, Room, Unsent};
 use crate::lane::attempt::{Attempt, Next};
 use crate::lane::options::{Batch, Retry, RetryThen};
 use crate::lsn::Lsn;
