@@ -81,7 +81,8 @@ async fn cut_at(offsets: &[usize]) -> Cut {
     let mut streams = proxy.streams();
     let mut stream = 0;
     for pass in offsets.chunk_by(|one, next| one < next) {
-        // What went before need not be sent again.
+        // A stream that is not cut brings this, and what went before is not sent again.
+        writer.write(0).await;
         db.confirmed(3 * SOON).await;
         proxy.cut_streams_at(pass);
         proxy.turn(Kind::Replication, Fate::EndedForDaemon);
@@ -117,8 +118,9 @@ async fn is_cut(
 ) -> bool {
     let mut begun = streams.clone();
     let idle = async {
-        let begun = begun.wait_for(|streams| streams.begun >= number).await;
-        drop(begun.expect("a proxy"));
+        let begun = begun.wait_for(|streams| streams.begun >= number);
+        let begun = tokio::time::timeout(3 * SOON, begun).await;
+        drop(begun.unwrap_or_else(|_| panic!("stream {number} never begins")));
         receiver.wait_for_so_many(written, 3 * SOON).await;
     };
     tokio::select! {

@@ -235,6 +235,9 @@ async fn down(
             return;
         }
     }
+    if let Some(stream) = to_cut {
+        stream.leave_to_next(shared);
+    }
     to.shutdown().await.ok();
 }
 
@@ -257,6 +260,14 @@ impl ToCut {
             passed: 0,
             frames: Frames::default(),
         })
+    }
+
+    /// It ended before, for another reason.
+    fn leave_to_next(self, shared: &Shared) {
+        shared.cuts.lock().expect("cuts").push_front(self.at);
+        shared
+            .streams
+            .send_modify(|streams| streams.begun = streams.begun.saturating_sub(1));
     }
 
     /// These bytes were passed on; whether it ends behind them.
