@@ -14,9 +14,9 @@ use walhook::event::{EndpointIndex, Event};
 use walhook::mapping::condition::Condition;
 use walhook::mapping::form::BodyForm;
 use walhook::mapping::rule::{
-    ColumnSelection, NamePattern, Rule, TablePattern, TableRules, TypeTemplate, WhenError,
+    ColumnSelection, NamePattern, Rule, TablePattern, TableRules, TypeOf, TypeTemplate, WhenError,
 };
-use walhook::mapping::{EndpointMapping, KeyUse, Mapper, SourceIdentity};
+use walhook::mapping::{EndpointMapping, KeyUse, Mapper, SourceIdentity, message_hash};
 use walhook::pgoutput::value::Types;
 use walhook::pgoutput::{Frame, Message, Reader, Step, decode};
 use walhook::postgres::stream::{FrameBuffer, StreamFrame};
@@ -144,7 +144,13 @@ impl Reading {
                     map(&mut self.mapper, &change, &mut events);
                 }
             }
-            Ok(Step::Begin(_) | Step::Message(_) | Step::Commit { .. } | Step::Nothing) => {}
+            Ok(Step::Message(message)) => {
+                let hash = message_hash(&message.prefix, message.content);
+                let mapped = self.mapper.map_message(&message, hash, &mut events);
+                let parked = mapped.into_iter().flat_map(|(_, mapped)| mapped.parked);
+                events.extend(parked.map(|parked| parked.event));
+            }
+            Ok(Step::Begin(_) | Step::Commit { .. } | Step::Nothing) => {}
         }
         if let Some(relation) = relation {
             self.bind(relation);
@@ -238,6 +244,22 @@ fn mapper() -> Mapper {
         key_use: KeyUse::Needed,
         form: BodyForm::default(),
     };
+    let of_messages = TableRules {
+        name: "*".into(),
+        pattern: TablePattern {
+            schema: NamePattern::Exact(String::new()),
+            table: NamePattern::Pieces(vec![String::new(), String::new()]),
+        },
+        key: Some(vec!["id".into()]),
+        rules: vec![
+            Rule {
+                event_type: TypeTemplate::parse_of("{prefix}", TypeOf::Message).expect("a type"),
+                ..rule(Operation::Message, Some("new.data.id > 3"))
+            },
+            rule(Operation::Message, None),
+        ],
+        ..entry.clone()
+    };
     Mapper::new(
         Arc::from(vec![entry]),
         Arc::from(vec![endpoint]),
@@ -246,4 +268,5 @@ fn mapper() -> Mapper {
             database: "app".into(),
         },
     )
+    .with_messages(&[of_messages])
 }
