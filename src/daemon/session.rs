@@ -80,6 +80,7 @@ async fn connect(source: &mut Source) -> Result<Connected, SessionError> {
     };
     let (control, connection) = connect::control(info).await?;
     let canary = Canary::keep(connection);
+    connect::pin(&control.client).await?;
     if control.unverified && source.told.is_news("unverified") {
         warn!(
             "the connection to the database is not verified: anybody in between could pose as it; use sslmode=verify-full"

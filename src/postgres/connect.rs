@@ -18,6 +18,7 @@ use tokio_postgres::Client;
 use tokio_postgres::config::{ChannelBinding as TokioBinding, SslMode as TokioSsl, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
 
+use super::catalog::QueryError;
 use super::conninfo::{ChannelBinding, ConnInfo, Host, SslMode, Target};
 use super::failure::{ConnectError, PgError};
 use super::login_guard::ClearTextAsked;
@@ -29,13 +30,16 @@ use super::tls;
 use crate::secret::Secret;
 
 /// What the values' text depends on, and what could end a connection that waits.
-const PINNED: [(&str, &str); 13] = [
+/// Queries of the catalog are short, and their costs are guessed high: to compile them takes
+/// a hundred times as long as to run them.
+const PINNED: [(&str, &str); 15] = [
     ("datestyle", "ISO"),
     ("intervalstyle", "postgres"),
     ("timezone", "UTC"),
     ("extra_float_digits", "1"),
     ("bytea_output", "hex"),
     ("search_path", "pg_catalog"),
+    ("quote_all_identifiers", "off"),
     ("lc_monetary", "C"),
     ("xmloption", "content"),
     ("statement_timeout", "0"),
@@ -43,7 +47,13 @@ const PINNED: [(&str, &str); 13] = [
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),
     ("default_transaction_read_only", "off"),
+    ("jit", "off"),
 ];
+
+/// Since 17, and no server before knows the name: so not in the startup packet. It would end
+/// a walsender in the middle of a transaction that is long to decode, or to send.
+pub(super) const NO_TRANSACTION_TIMEOUT: &str = "SELECT pg_catalog.set_config(name, '0', false) \
+     FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
 
 /// The connection for plain queries.
 #[derive(Debug)]
@@ -66,6 +76,12 @@ pub async fn control(
         }
     };
     Ok((control, driven))
+}
+
+/// What the startup packet cannot pin. The connection must be driven.
+pub async fn pin(client: &Client) -> Result<(), QueryError> {
+    let pinned = client.batch_execute(NO_TRANSACTION_TIMEOUT).await;
+    pinned.map_err(QueryError::when("set transaction_timeout"))
 }
 
 type ControlConnection = tokio_postgres::Connection<Transport, Transport>;

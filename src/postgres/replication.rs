@@ -11,6 +11,7 @@ use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 
 use super::catalog::quote;
+use super::connect::NO_TRANSACTION_TIMEOUT;
 use super::failure::{PgError, ReplicationError};
 use super::messages::Messages;
 use super::status::StatusWriter;
@@ -126,6 +127,7 @@ impl ReplicationConnection {
         publications: &[String],
         from: Lsn,
     ) -> Result<(StreamReader, StatusWriter), ReplicationError> {
+        self.query(NO_TRANSACTION_TIMEOUT).await?;
         let names: Vec<String> = publications
             .iter()
             .map(|name| quote::identifier(name))

@@ -16,11 +16,13 @@ mod harness;
 
 // On every major: what depends on what the server does. tests/run.sh reads this list.
 mod bad_database;
+mod encodings;
 mod harmless;
 mod lineage;
 mod pipeline;
 mod poison;
 mod restarts;
+mod settings;
 mod slot_lost;
 mod values;
 mod watch;

@@ -153,8 +153,12 @@ impl Cluster {
 
     /// A new database, with a slot name that no other has.
     pub async fn database(self: &Arc<Self>) -> Database {
+        self.database_in("UTF8").await
+    }
+
+    pub async fn database_in(self: &Arc<Self>, encoding: &str) -> Database {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
-        Database::create(Arc::clone(self), number).await
+        Database::create(Arc::clone(self), number, encoding).await
     }
 
     /// Sets a parameter of postgresql.conf; it holds from the next start on.

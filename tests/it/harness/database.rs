@@ -23,9 +23,13 @@ pub struct Database {
 }
 
 impl Database {
-    pub(super) async fn create(cluster: Arc<Cluster>, number: usize) -> Database {
+    pub(super) async fn create(cluster: Arc<Cluster>, number: usize, encoding: &str) -> Database {
         let name = format!("test_{number}");
-        cluster.admin(&format!("CREATE DATABASE {name}")).await;
+        cluster
+            .admin(&format!(
+                "CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}'"
+            ))
+            .await;
         Database {
             cluster,
             slot: format!("walhook_{number}"),
