@@ -33,6 +33,7 @@ mod source;
 mod spool_watch;
 mod stuck;
 mod supervise;
+mod types_read;
 mod watch;
 
 pub use build::{Daemon, DaemonError, history};

@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use self::mapping::Mapping;
+use self::mapping::{Changed, Mapping};
+use super::types_read::TypesRead;
 use crate::change::{NO_TIME, Relation, TableName, Transaction};
 use crate::event::Event;
 use crate::lane::budget::Holder;
@@ -27,7 +28,7 @@ use crate::mapping::rule::TableRules;
 use crate::mapping::{
     EndpointMapping, KeyUse, Mapper, SourceIdentity, key_columns_hash, message_hash,
 };
-use crate::pgoutput::value::Types;
+use crate::pgoutput::value::{TypeKind, Types};
 use crate::pgoutput::{self, DecodeError, MessagePlace, Reader, RelationHeader, Step};
 use crate::progress::ledger::LedgerError;
 use crate::progress::lineage::{OtherHistory, ReadHistory, Sent};
@@ -52,6 +53,9 @@ pub enum Next {
     Go,
     /// Complete the relation from the catalog and give it to [`Reading::bind`].
     Describe(Announced),
+    /// These types may have changed: read them again, give them to [`Reading::retype`],
+    /// and the message once more.
+    Reread(Vec<u32>),
 }
 
 /// A Relation message, kept while the catalog is asked.
@@ -68,6 +72,7 @@ pub struct Reading {
     mapping: Mapping,
     rules: Rules,
     types: Types,
+    types_read: TypesRead,
     tracker: Arc<Tracker>,
     inboxes: Vec<Arc<Inbox>>,
     holders: Vec<Arc<Holder>>,
@@ -154,6 +159,7 @@ impl Reading {
                 ignored_origins: parts.ignored_origins,
             },
             types: Types::default(),
+            types_read: TypesRead::default(),
             tracker: parts.tracker,
             staged: parts.inboxes.iter().map(|_| Vec::new()).collect(),
             inboxes: parts.inboxes,
@@ -194,6 +200,7 @@ impl Reading {
         self.history.resume(start);
         self.reader = Reader::new();
         self.types = Types::default();
+        self.types_read = TypesRead::default();
         self.mapping.events.clear();
         self.mapping.mapped_to = self.mapping.staged_to;
         self.repeat = false;
@@ -213,10 +220,16 @@ impl Reading {
                     self.tracker.begin(begun)?;
                 }
             }
-            Step::Change(change) => self.mapping.change(&change, self.repeat),
+            Step::Change(change) => {
+                let changed = self.mapping.change(&change, self.repeat, &self.types_read);
+                if let Changed::Misfits(types) = changed {
+                    self.reader.unread_change();
+                    return Ok(Next::Reread(types));
+                }
+            }
             Step::Truncate(truncation) => {
                 for change in truncation.changes() {
-                    self.mapping.change(&change, self.repeat);
+                    self.mapping.change(&change, self.repeat, &self.types_read);
                 }
             }
             Step::Commit { end_lsn, .. } => self.commit(end_lsn)?,
@@ -350,12 +363,7 @@ impl Reading {
     }
 
     /// The relation with its real key, and the types that were not known.
-    pub fn bind(
-        &mut self,
-        mut announced: Announced,
-        key: &[String],
-        types: Vec<(u32, crate::pgoutput::value::TypeKind)>,
-    ) {
+    pub fn bind(&mut self, mut announced: Announced, key: &[String], types: Vec<(u32, TypeKind)>) {
         for (oid, kind) in types {
             self.types.insert(oid, kind);
         }
@@ -363,13 +371,27 @@ impl Reading {
             .iter()
             .filter_map(|column| announced.relation.column(column))
             .collect();
-        if let Some(mapper) = &mut self.mapping.mapper {
-            for problem in mapper.bind(&announced.relation, &self.types).problems {
-                warn!(table = %announced.relation.name, "{problem}");
-            }
-        }
+        self.mapping.bind(&announced.relation, &self.types);
+        self.types_read.bind(&announced.relation, &self.types);
         self.mapping.forget_counters(announced.relation.oid);
         self.reader.bind(announced.relation);
+    }
+
+    /// What the types that may have changed are made of, with all that was committed before
+    /// `lsn`. The message that led to it is to be given once more.
+    pub fn retype(&mut self, reread: &[u32], types: Vec<(u32, TypeKind)>, lsn: Lsn) {
+        let mut changed = false;
+        for (oid, kind) in types {
+            changed |= self.types.insert(oid, kind);
+        }
+        // For the message that follows it was read in any case.
+        let commit = self.half_read().map_or(Lsn::ZERO, |read| read.commit_lsn);
+        self.types_read.at(reread, lsn.max(commit));
+        if changed {
+            for relation in self.reader.relations() {
+                self.mapping.bind(relation, &self.types);
+            }
+        }
     }
 
     fn commit(&mut self, end_lsn: Lsn) -> Result<(), ReadError> {

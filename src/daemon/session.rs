@@ -33,7 +33,7 @@ use crate::lsn::Lsn;
 use crate::mapping::SourceIdentity;
 use crate::pgoutput::{Frame, Reply};
 use crate::postgres::Client;
-use crate::postgres::catalog;
+use crate::postgres::catalog::{self, Moment};
 use crate::postgres::connect::{self, Control};
 use crate::postgres::failure::{ReplicationError, chain, is_poison};
 use crate::postgres::replication::ReplicationConnection;
@@ -44,6 +44,10 @@ use crate::telemetry::view::View;
 /// Without a byte for so long, though replies were asked for, the peer is gone. A shorter
 /// `wal_sender_timeout` is the limit on this side, too.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// How long a transaction that is read may be invisible to others.
+const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+const SHOWN_POLL: Duration = Duration::from_millis(2);
 
 /// A session's connections, before it streams.
 struct Connected {
@@ -297,6 +301,8 @@ struct Loop<'a> {
 enum Then {
     Go,
     Describe(Announced),
+    /// Types, and the message that is to be read once more.
+    Reread(Vec<u32>, Vec<u8>),
     Ended,
 }
 
@@ -323,6 +329,7 @@ impl Loop<'_> {
                     Then::Describe(announced) => {
                         within(self.silence_max, self.describe(announced)).await?;
                     }
+                    Then::Reread(types, payload) => self.reread(types, &payload).await?,
                     Then::Ended => {
                         return Err(SessionError::Transient(
                             "the server ended the stream: it is shutting down".to_owned(),
@@ -356,6 +363,7 @@ impl Loop<'_> {
                 match self.reading.message(payload)? {
                     Next::Go => Ok(Then::Go),
                     Next::Describe(announced) => Ok(Then::Describe(announced)),
+                    Next::Reread(types) => Ok(Then::Reread(types, payload.to_vec())),
                 }
             }
             StreamFrame::Copy(Frame::Keepalive { wal_end, reply, .. }) => {
@@ -390,6 +398,7 @@ impl Loop<'_> {
 
     /// The catalog says what the Relation message leaves out.
     async fn describe(&mut self, announced: Announced) -> Result<(), SessionError> {
+        self.shown().await?;
         let key = catalog::relation_key(self.client, announced.relation.oid).await?;
         let types = if announced.unknown_types.is_empty() {
             Vec::new()
@@ -404,5 +413,40 @@ impl Loop<'_> {
         self.reading.key_is(&announced, &key, kept_below);
         self.reading.bind(announced, &key, types);
         Ok(())
+    }
+
+    /// What these types are made of may have changed: ALTER TYPE tells the stream nothing.
+    /// A type is read once for a message, so this ends.
+    async fn reread(&mut self, mut types: Vec<u32>, payload: &[u8]) -> Result<(), SessionError> {
+        loop {
+            within(self.silence_max, self.retype(&types)).await?;
+            match self.reading.message(payload)? {
+                Next::Reread(more) => types = more,
+                Next::Go | Next::Describe(_) => return Ok(()),
+            }
+        }
+    }
+
+    async fn retype(&mut self, types: &[u32]) -> Result<(), SessionError> {
+        let moment = self.shown().await?;
+        let kinds = catalog::type_kinds(self.client, types).await?;
+        self.reading.retype(types, kinds, moment.lsn);
+        Ok(())
+    }
+
+    /// Waits until others see the transaction that is being read: what it has made is not
+    /// in the catalog before. One that is held up by a synchronous standby is not waited
+    /// for longer than that.
+    async fn shown(&self) -> Result<Moment, SessionError> {
+        // Relations and rows come inside of transactions alone.
+        let xid = self.reading.half_read().map_or(0, |read| read.xid);
+        let until = Instant::now() + SHOWN_WITHIN;
+        loop {
+            let moment = catalog::moment(self.client, xid).await?;
+            if moment.shows || xid == 0 || Instant::now() > until {
+                return Ok(moment);
+            }
+            tokio::time::sleep(SHOWN_POLL).await;
+        }
     }
 }

@@ -24,6 +24,7 @@ mod poison;
 mod restarts;
 mod settings;
 mod slot_lost;
+mod types;
 mod values;
 mod watch;
 

@@ -247,6 +247,7 @@ impl Daemon {
                 let key: &[String] = if has_key { &["id".to_owned()] } else { &[] };
                 self.reading.bind(announced, key, Vec::new());
             }
+            Ok(Next::Reread(types)) => panic!("the types {types:?} are built in"),
             Err(error) => panic!("P1: the stream is refused: {error:?}"),
         }
     }

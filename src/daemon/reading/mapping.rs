@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use crate::change::{Change, TableName};
+use crate::change::{Change, Relation, TableName};
+use crate::daemon::types_read::TypesRead;
 use crate::event::{Event, Fate, Unsent};
 use crate::lsn::Lsn;
 use crate::mapping::{FailureKind, Mapped, Mapper, Matched, ParkedEvent, Seen};
 use crate::pgoutput::LogicalMessage;
+use crate::pgoutput::value::Types;
 use crate::telemetry::metrics::{ChangeCounters, Metrics, OfRule};
 
 /// Where a change stands: commit LSN and ordinal.
@@ -28,6 +30,13 @@ pub(super) struct Mapping {
     /// The last change that was mapped, and the last one that was staged.
     pub mapped_to: Place,
     pub staged_to: Place,
+}
+
+/// What became of a change.
+pub(super) enum Changed {
+    Mapped,
+    /// Nothing: values may not have the form of these types any more.
+    Misfits(Vec<u32>),
 }
 
 impl Mapping {
@@ -58,14 +67,30 @@ impl Mapping {
         true
     }
 
-    pub fn change(&mut self, change: &Change<'_>, repeat: bool) {
-        if !self.is_new((change.transaction.commit_lsn, change.ordinal), repeat) {
-            return;
+    /// Takes a relation, or what is now known of its types.
+    pub fn bind(&mut self, relation: &Relation, types: &Types) {
+        if let Some(mapper) = &mut self.mapper {
+            for problem in mapper.bind(relation, types).problems {
+                warn!(table = %relation.name, "{problem}");
+            }
+        }
+    }
+
+    pub fn change(&mut self, change: &Change<'_>, repeat: bool, read: &TypesRead) -> Changed {
+        let commit = change.transaction.commit_lsn;
+        if !self.is_new((commit, change.ordinal), repeat) {
+            return Changed::Mapped;
+        }
+        if let Some(types) = read.due(change.relation.oid, commit) {
+            return self.not_mapped(types.to_vec());
         }
         let Some(mapper) = &mut self.mapper else {
-            return;
+            return Changed::Mapped;
         };
         let mapped = mapper.map(change, &mut self.events);
+        if read.are_older(&mapped.misfit_types, commit) {
+            return self.not_mapped(mapped.misfit_types);
+        }
         let metrics = &self.metrics;
         let counters = self
             .counters
@@ -73,6 +98,13 @@ impl Mapping {
             .or_insert_with(|| ChangeCounters::new(metrics, &change.relation.name));
         count(&mapped, counters, metrics);
         take_parked(mapped.parked, &mut self.events);
+        Changed::Mapped
+    }
+
+    fn not_mapped(&mut self, types: Vec<u32>) -> Changed {
+        self.events.clear();
+        self.mapped_to = self.staged_to;
+        Changed::Misfits(types)
     }
 
     /// `hash` is of a message that stands alone.

@@ -50,9 +50,21 @@ impl Reader {
         self.relations.get(&oid)
     }
 
+    /// All that are bound.
+    pub fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.values()
+    }
+
     /// From here on rows of its OID are read as rows of `relation`.
     pub fn bind(&mut self, relation: Relation) {
         self.relations.insert(relation.oid, relation);
+    }
+
+    /// The latest message, a change, is going to be given once more.
+    pub fn unread_change(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.ordinal = open.ordinal.saturating_sub(1);
+        }
     }
 
     /// Takes the next message of the stream.

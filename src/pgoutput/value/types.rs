@@ -42,9 +42,23 @@ pub(super) enum Known<'a> {
 }
 
 impl Types {
-    /// Adds or replaces a type read from the catalog. A built-in one stays as it is.
-    pub fn insert(&mut self, oid: u32, kind: TypeKind) {
+    /// Adds or replaces a type read from the catalog; says whether it is another than
+    /// before. A built-in one stays as it is.
+    pub fn insert(&mut self, oid: u32, kind: TypeKind) -> bool {
+        let before = self.user.get(&oid).is_some_and(|before| *before == kind);
         self.user.insert(oid, kind);
+        !before
+    }
+
+    /// Whether values of `oid` are or hold composites, whose inside can change.
+    pub fn has_composite(&self, oid: u32) -> bool {
+        match self.known(oid) {
+            Some(Known::User(TypeKind::Composite { .. })) => true,
+            Some(Known::User(
+                TypeKind::Domain { base: part } | TypeKind::Array { element: part, .. },
+            )) => self.has_composite(*part),
+            _ => false,
+        }
     }
 
     /// The OIDs that must be read from the catalog before values of `oid` can be

@@ -8,6 +8,7 @@
 mod choice;
 mod composition;
 mod key;
+mod moment;
 mod query;
 pub mod quote;
 mod server;
@@ -16,6 +17,7 @@ mod tables;
 pub use choice::{Kind, NotATable, Unfit};
 pub use composition::type_kinds;
 pub use key::relation_key;
+pub use moment::{Moment, moment};
 pub use query::QueryError;
 pub(super) use query::{lsn, read};
 pub use server::{Server, server, wal_sender_timeout_ms};
