@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc;
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::lane::clock::{since_commit, unix_us};
 use crate::lane::endpoint::{Command, Shared};
@@ -13,6 +14,9 @@ use crate::telemetry::control::{
     DaemonStatus, EndpointCondition, Request, Response, SlotStatus, Status, StreamStatus, execute,
 };
 use crate::telemetry::view::{EndpointHealth, Shown, StreamState};
+
+/// A store that is busy for so long has told of it elsewhere.
+const DROPPED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Carries out commands. Cloned for each connection.
 #[derive(Clone, Debug)]
@@ -73,9 +77,7 @@ impl Control {
                 response
             }
             (Request::DeadDrop { .. }, response) => {
-                for endpoint in self.endpoints.values() {
-                    let _ = endpoint.send(Command::Dropped).await;
-                }
+                self.dropped().await;
                 response
             }
             (Request::EndpointEnable { name }, response) => {
@@ -89,6 +91,19 @@ impl Control {
             }
             (_, response) => response,
         }
+    }
+
+    /// Whoever is told that letters are dropped can rely on it: none is attempted after that.
+    async fn dropped(&self) {
+        let mut done = Vec::new();
+        for endpoint in self.endpoints.values() {
+            let (sender, receiver) = oneshot::channel();
+            if endpoint.send(Command::Dropped(sender)).await.is_ok() {
+                done.push(receiver);
+            }
+        }
+        // One that ends meanwhile attempts nothing either.
+        let _ = tokio::time::timeout(DROPPED_WITHIN, join_all(done)).await;
     }
 
     fn complete(&self, mut status: Status) -> Status {

@@ -17,7 +17,7 @@ use std::time::SystemTime;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -55,8 +55,9 @@ mod tell;
 pub enum Command {
     /// Dead letters were marked to be sent again.
     Retry,
-    /// Dead letters were dropped; some may have been on their way.
-    Dropped,
+    /// Dead letters were dropped; some may have been on their way. It is answered once none of
+    /// them will be attempted any more.
+    Dropped(oneshot::Sender<()>),
     /// Lift what disabled the endpoint. It is stored already.
     Enable,
 }
@@ -248,7 +249,10 @@ impl Task {
     fn command(&mut self, command: Command) {
         match command {
             Command::Retry => self.retried.asked = true,
-            Command::Dropped => self.retried.dropped = true,
+            Command::Dropped(done) => {
+                self.retried.dropped = true;
+                self.retried.to_tell.push(done);
+            }
             Command::Enable => {
                 info!(endpoint = %self.endpoint.name, "endpoint enabled");
                 self.endpoint.lanes.enable();

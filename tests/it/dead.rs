@@ -267,16 +267,17 @@ async fn a_letter_that_fails_holds_up_its_lane_until_it_is_dropped_and_no_other_
 #[tokio::test]
 async fn those_dropped_while_they_are_sent_again_are_not_sent() {
     let (db, receiver, daemon) = start(PARK).await;
-    park(&db, &receiver, &daemon, 5000).await;
+    // Ten times as many as are in the lanes at once.
+    park(&db, &receiver, &daemon, 1000).await;
     let held = receiver.hold_next();
-    assert_eq!(retry(&daemon, &["--all"]).await, 5000);
-    receiver.wait_for_attempts(5001, SOON).await;
-    assert_eq!(drop_letters(&daemon, &["--all"]).await, 5000);
-    insert(&db, 5001..=5001).await;
+    assert_eq!(retry(&daemon, &["--all"]).await, 1000);
+    receiver.wait_for_attempts(1001, SOON).await;
+    assert_eq!(drop_letters(&daemon, &["--all"]).await, 1000);
+    insert(&db, 1001..=1001).await;
     held.cancel();
     let events = receiver.wait_for(2, SOON).await;
     // The one in flight, then what is new.
-    assert_eq!(ids(&events), [1, 5001]);
+    assert_eq!(ids(&events), [1, 1001]);
     dead(&daemon, 0.0).await;
     assert_conserved(&daemon.metrics().await);
 }

@@ -7,6 +7,8 @@
 
 use std::collections::HashSet;
 
+use tokio::sync::oneshot;
+
 use super::{Done, Task, counters};
 use crate::event::EventId;
 use crate::lane::attempt::{LaneIndex, Pushed};
@@ -38,6 +40,9 @@ pub(super) struct Retried {
     /// Some were dropped, and may be in the lanes.
     pub(super) dropped: bool,
     checking: bool,
+    /// Who waits for the next check, and for the one under way.
+    pub(super) to_tell: Vec<oneshot::Sender<()>>,
+    to_tell_of_this: Vec<oneshot::Sender<()>>,
     /// One that was dropped is in flight.
     pub(super) dropped_in_flight: bool,
 }
@@ -137,9 +142,11 @@ impl Task {
         }
         retried.dropped = false;
         if retried.waiting.is_empty() {
+            tell(&mut retried.to_tell);
             return;
         }
         retried.checking = true;
+        retried.to_tell_of_this = std::mem::take(&mut retried.to_tell);
         let ids: Vec<EventId> = retried.waiting.iter().copied().collect();
         let (slot, name) = self.names();
         let store = self.endpoint.shared.store.clone();
@@ -160,9 +167,17 @@ impl Task {
             counters.dead.inc();
             counters.waiting.dec();
         }
+        tell(&mut self.retried.to_tell_of_this);
         self.retried_done(removed.iter().map(|event| event.id));
         // One in flight is looked at again once its attempt has ended.
         let waiting = &self.retried.waiting;
         self.retried.dropped_in_flight = dropped.iter().any(|id| waiting.contains(id));
+    }
+}
+
+/// Whoever has given up waiting need not know.
+fn tell(waiting: &mut Vec<oneshot::Sender<()>>) {
+    for done in waiting.drain(..) {
+        let _ = done.send(());
     }
 }
