@@ -169,7 +169,7 @@ async fn a_slot_that_may_be_lost_is_told_of() {
     let writer = db.client().await;
     let open = "BEGIN; CREATE TABLE open (id int)";
     writer.batch_execute(open).await.unwrap();
-    db.sql("CREATE TABLE noise AS SELECT repeat('x', 1000) FROM generate_series(1, 55000)")
+    db.sql("CREATE TABLE noise AS SELECT repeat('x', 1000) FROM generate_series(1, 58000)")
         .await;
     let lagging = wait_for(&ops, "walhook.slot.lagging").await;
     let data = &lagging["data"];
