@@ -3,6 +3,7 @@
 use serde_json::Value;
 use tokio_postgres::Client;
 
+use crate::harness::installation::major;
 use crate::harness::{ALL_EVENTS, Answer, Cluster, Daemon, Database, Receiver, SOON, eventually};
 
 /// All that a value's text, or a connection's life, depends on.
@@ -55,17 +56,12 @@ async fn expected(db: &Database) -> Value {
     serde_json::from_str(row.unwrap().get(0)).unwrap()
 }
 
-async fn major(db: &Database) -> i32 {
-    db.value("SELECT current_setting('server_version_num')::int / 10000")
-        .await
-}
-
 /// The daemon's role, for which all is set, in the database as well.
 async fn hostile_role(db: &Database) -> String {
     let role = format!("hostile_in_{}", db.name);
     db.sql(&format!("CREATE ROLE {role} LOGIN SUPERUSER")).await;
     let mut settings = HOSTILE.to_vec();
-    if major(db).await >= 17 {
+    if major() >= 17 {
         settings.push(("transaction_timeout", "300"));
     }
     for (name, value) in settings {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::harness::installation::major;
 use crate::harness::{ALL_EVENTS, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually};
 
 /// A daemon that delivered a row and was stopped.
@@ -249,6 +250,36 @@ async fn invalidated_and_adopted() {
     let (db, receiver, daemon) = stopped_in(cluster.database().await).await;
     lose(&cluster, &db).await;
     let said = ["invalidated (wal_removed)", "max_slot_wal_keep_size"];
+    let daemon = is_definite(daemon, &receiver, &said).await;
+    goes_on(daemon, &db, &receiver, GAP).await;
+}
+
+/// Since 18 a server can have enough of a slot that nobody reads.
+#[tokio::test]
+async fn idle_for_too_long_and_adopted() {
+    if major() < 18 {
+        return;
+    }
+    let cluster = Cluster::own()
+        .setting("idle_replication_slot_timeout", "1s")
+        .start()
+        .await;
+    let (db, receiver, daemon) = stopped_in(cluster.database().await).await;
+    let check = daemon.cli_with_secrets(&["check"]).await.expect_code(0);
+    let warning = "idle_replication_slot_timeout is 1 s";
+    assert!(check.text().contains(warning), "{}", check.text());
+    // A checkpoint looks for such slots.
+    eventually("invalidated", || async {
+        db.cluster.admin("CHECKPOINT").await;
+        let reason = "SELECT coalesce(max(invalidation_reason), '') FROM pg_replication_slots";
+        db.value::<String>(reason).await == "idle_timeout"
+    })
+    .await;
+    db.sql("INSERT INTO orders VALUES (2)").await;
+    let said = [
+        "invalidated (idle_timeout)",
+        "a longer idle_replication_slot_timeout",
+    ];
     let daemon = is_definite(daemon, &receiver, &said).await;
     goes_on(daemon, &db, &receiver, GAP).await;
 }

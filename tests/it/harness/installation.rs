@@ -54,6 +54,22 @@ pub fn client_program(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("no {name} in any of {places:?}"))
 }
 
+/// 15 of `initdb (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+pub fn major() -> u32 {
+    static MAJOR: OnceLock<u32> = OnceLock::new();
+    *MAJOR.get_or_init(|| {
+        let said = Command::new(server_program("initdb"))
+            .arg("--version")
+            .output();
+        let said = String::from_utf8(said.expect("initdb --version").stdout).expect("UTF-8");
+        let version = said.split(' ').nth(2).expect("a version");
+        let digits = version.split(|c: char| !c.is_ascii_digit()).next();
+        digits
+            .and_then(|d| d.parse().ok())
+            .expect("a major version")
+    })
+}
+
 fn named() -> Option<PathBuf> {
     let named = PathBuf::from(std::env::var_os("WALHOOK_TEST_PG_BIN")?);
     Some(std::path::absolute(named).expect("a current directory"))
