@@ -8,6 +8,7 @@
 mod catalog;
 mod json;
 mod literals;
+mod table;
 
 use std::collections::BTreeMap;
 
