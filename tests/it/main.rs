@@ -19,10 +19,14 @@ mod bad_database;
 mod encodings;
 mod harmless;
 mod lineage;
+mod messages;
+mod origins;
+mod outbox;
 mod pipeline;
 mod poison;
 mod restarts;
 mod settings;
+mod size;
 mod slot_lost;
 mod types;
 mod values;
@@ -30,14 +34,10 @@ mod watch;
 
 // What it does.
 mod batch;
-mod messages;
 mod order;
-mod origins;
-mod outbox;
 mod package;
 mod recorded;
 mod shutdown;
-mod size;
 
 // What it does when others fail.
 mod answers;
