@@ -190,7 +190,8 @@ else
     mapfile -t modules < <(on_every_major)
     [ ${#modules[@]} -gt 0 ] || fail "tests/it/main.rs names no module to run on every major"
     for major in "${others[@]}"; do
-        [ "$major" = "$whole" ] || test_on "$major" --test it -- "${modules[@]}"
+        # They wait more than they work.
+        [ "$major" = "$whole" ] || test_on "$major" --test it -- --test-threads 4 "${modules[@]}"
     done
 fi
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::harness::installation::major;
 use crate::harness::{ALL_EVENTS, Cluster, Daemon, Database, Receiver, SOON};
 
 async fn started(encoding: &str, sql: &str, table: &str) -> (Database, Receiver, Daemon) {
@@ -85,4 +86,25 @@ async fn bytes_that_are_no_utf8_are_replaced_and_their_columns_named() {
     assert_eq!(event["data"]["bad"], "better");
     assert_eq!(event["previous"]["bad"], "a\u{FFFD}b\u{FFFD}");
     assert_eq!(event["lossy"], json!(["bad", "list", "p", "j", "js"]));
+}
+
+/// Of what was longer the type "char" keeps one byte, and 14 hands it out as it is.
+#[tokio::test]
+async fn a_byte_that_is_half_a_character_does_not_stop_the_stream() {
+    let sql = "CREATE TABLE v (id int PRIMARY KEY, c \"char\", cs \"char\"[])";
+    let (db, receiver, _daemon) = started("UTF8", sql, "public.v").await;
+    db.sql("INSERT INTO v VALUES (1, 'é', ARRAY['é'::\"char\", 'x'])")
+        .await;
+    db.sql("INSERT INTO v VALUES (2, 'a')").await;
+    let events = receiver.wait_for(2, SOON).await;
+    let event = events[0].json();
+    let (byte, lossy) = match major() {
+        14 => ("\u{FFFD}", json!(["c", "cs"])),
+        _ => ("\\303", json!(null)),
+    };
+    assert_eq!(
+        event["data"],
+        json!({"id": 1, "c": byte, "cs": [byte, "x"]})
+    );
+    assert_eq!(event["lossy"], lossy);
 }

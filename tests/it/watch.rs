@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::harness::installation::major;
 use crate::harness::metrics::{OLDEST_TRANSACTION, PROBLEMS, SAFE_WAL, WAL_STATUS};
 use crate::harness::{ALL_EVENTS, Cluster, Daemon, Database, ORDERS, Receiver, SOON, eventually};
 
@@ -290,7 +291,7 @@ async fn a_publication_that_is_renamed_while_it_is_looked_at_is_there_or_not() {
     };
     let reading = async {
         loop {
-            let found = walhook::postgres::publication::existing(&reads, &names, 15).await;
+            let found = walhook::postgres::publication::existing(&reads, &names, major()).await;
             let found = found.unwrap().len();
             assert!((499..=500).contains(&found), "{found}");
         }
