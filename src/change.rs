@@ -1,5 +1,6 @@
 //! A change: what one row (or one TRUNCATE of a relation) went through, as the WAL tells it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -110,6 +111,16 @@ pub enum ReplicaIdentity {
     Index,
 }
 
+/// Whether `identity` and `in_identity` hold of the old row of every change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OldRows {
+    #[default]
+    AsAnnounced,
+    /// The rows of a partitioned table are those of its leaves, and one of these has another
+    /// identity: what it does not carry comes as null.
+    NullsUnknown,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
     pub name: String,
@@ -128,6 +139,7 @@ pub struct Relation {
     pub name: Arc<TableName>,
     pub identity: ReplicaIdentity,
     pub columns: Vec<Column>,
+    pub old_rows: OldRows,
     /// Places in `columns` of the real key: the primary key, else the identity
     /// index; empty when there is neither. From the catalog, because under FULL
     /// the Relation message marks every column.
@@ -137,6 +149,46 @@ pub struct Relation {
 impl Relation {
     pub fn column(&self, name: &str) -> Option<usize> {
         self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The places of the real key's columns, in order, when the catalog says now that these
+    /// are its names. The stream is as old as the rows, so what it says comes first: under
+    /// DEFAULT it marks the primary key.
+    pub fn key_by(&self, catalog: &[String]) -> Vec<usize> {
+        let marked = || -> Vec<usize> {
+            let places = self.columns.iter().enumerate();
+            let marked = places.filter(|(_, column)| column.in_identity);
+            marked.map(|(place, _)| place).collect()
+        };
+        if self.identity == ReplicaIdentity::Default {
+            let marked = marked();
+            if !marked.is_empty() {
+                return marked;
+            }
+        }
+        let names = catalog.iter().map(|name| self.column(name));
+        match names.collect::<Option<Vec<usize>>>() {
+            Some(mut key) if !key.is_empty() => {
+                key.sort_unstable();
+                key
+            }
+            // Half a key orders nothing.
+            _ if self.identity == ReplicaIdentity::Index => marked(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a leaf of this table carries at least the old columns that this announces.
+    pub fn carries_like(&self, leaf: &Relation) -> bool {
+        let marked = |relation: &Relation| -> BTreeSet<String> {
+            let columns = relation.columns.iter().filter(|column| column.in_identity);
+            columns.map(|column| column.name.clone()).collect()
+        };
+        match (self.identity, leaf.identity) {
+            (_, ReplicaIdentity::Full) => true,
+            (ReplicaIdentity::Full, _) => false,
+            _ => marked(self) == marked(leaf),
+        }
     }
 }
 
@@ -312,5 +364,58 @@ mod tests {
         assert_eq!(messages.to_string(), "message order.paid");
         let table = TableName::new("message order", "paid");
         assert_eq!(table.to_string(), "\"message order\".paid");
+    }
+
+    fn relation(identity: ReplicaIdentity, columns: &[(&str, bool)]) -> Relation {
+        let columns = columns.iter().map(|(name, in_identity)| Column {
+            name: (*name).to_owned(),
+            type_oid: 23,
+            type_modifier: -1,
+            in_identity: *in_identity,
+        });
+        Relation {
+            oid: 1,
+            name: Arc::new(TableName::new("public", "t")),
+            identity,
+            columns: columns.collect(),
+            old_rows: OldRows::AsAnnounced,
+            key: Vec::new(),
+        }
+    }
+
+    /// The catalog is that of now, the relation as old as its rows.
+    #[test]
+    fn the_key_is_that_of_the_stream_before_it_is_that_of_the_catalog() {
+        use ReplicaIdentity::{Default, Full, Index};
+        let key = |identity, columns, catalog: &[&str]| {
+            let catalog: Vec<String> = catalog.iter().map(|&name| name.to_owned()).collect();
+            relation(identity, columns).key_by(&catalog)
+        };
+        let by_a = &[("a", true), ("b", false)];
+        assert_eq!(key(Default, by_a, &["renamed"]), [0]);
+        assert_eq!(
+            key(Default, &[("a", false), ("b", false)], &["b", "a"]),
+            [0, 1]
+        );
+        assert_eq!(key(Full, &[("a", true), ("b", true)], &["b"]), [1]);
+        assert_eq!(
+            key(Full, &[("a", true), ("b", true)], &["b", "gone"]),
+            [0; 0]
+        );
+        assert_eq!(key(Full, &[("a", true), ("b", true)], &[]), [0; 0]);
+        assert_eq!(key(Index, by_a, &["b"]), [1]);
+        assert_eq!(key(Index, by_a, &["gone"]), [0]);
+    }
+
+    #[test]
+    fn a_leaf_carries_what_its_root_announces_or_more() {
+        use ReplicaIdentity::{Default, Full, Index};
+        let by_a = relation(Default, &[("a", true), ("b", false)]);
+        let by_b = relation(Index, &[("b", true), ("a", false)]);
+        let full = relation(Full, &[("b", true), ("a", true)]);
+        let likewise = relation(Index, &[("b", false), ("a", true)]);
+        assert!(by_a.carries_like(&likewise) && by_a.carries_like(&full));
+        assert!(!by_a.carries_like(&by_b) && !full.carries_like(&by_a));
+        assert!(full.carries_like(&full));
     }
 }

@@ -1,6 +1,6 @@
 //! Types of a database: all that are built in, and user types of every kind.
 
-use walhook::pgoutput::value::{TypeKind, Types};
+use walhook::pgoutput::value::{Attributes, TypeKind, Types};
 
 /// The built-in types have numbers below.
 const BUILTIN_END: u32 = 10_000;
@@ -11,6 +11,7 @@ const FIRST: u32 = 20_000;
 fn user() -> Vec<TypeKind> {
     let at = |index: u32| FIRST + 2 * index;
     let composite = |fields: &[(&str, u32)]| TypeKind::Composite {
+        history: Attributes::SomeDropped,
         fields: fields
             .iter()
             .map(|(name, oid)| ((*name).to_owned(), *oid))

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
 use walhook::change::{
-    Change, Column, OldTuple, Operation, Relation, ReplicaIdentity, TableName, Transaction, Tuple,
+    Change, Column, OldRows, OldTuple, Operation, Relation, ReplicaIdentity, TableName,
+    Transaction, Tuple,
 };
 use walhook::event::EndpointIndex;
 use walhook::lsn::Lsn;
@@ -144,6 +145,7 @@ fn relation() -> Relation {
         name: Arc::new(TableName::new("public", "orders")),
         identity: ReplicaIdentity::Full,
         columns: columns.collect(),
+        old_rows: OldRows::AsAnnounced,
         key: vec![0],
     }
 }

@@ -23,6 +23,7 @@ mod build;
 mod canary;
 mod checkpoint;
 mod control;
+mod known_keys;
 pub mod reading;
 mod refresh;
 mod restore;

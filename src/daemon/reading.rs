@@ -10,30 +10,27 @@
 //! Postgres sends it again. Synchronous; whoever drives it waits for bytes and memory.
 
 mod mapping;
+mod relations;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use tracing::warn;
-
 use self::mapping::{Changed, Mapping};
+use super::known_keys::KnownKeys;
 use super::types_read::TypesRead;
-use crate::change::{NO_TIME, Relation, TableName, Transaction};
+use crate::change::{NO_TIME, Relation, Transaction};
 use crate::event::Event;
 use crate::lane::budget::Holder;
 use crate::lane::clock::{POSTGRES_EPOCH_UNIX_US, unix_us};
 use crate::lane::inbox::Inbox;
 use crate::lsn::Lsn;
 use crate::mapping::rule::TableRules;
-use crate::mapping::{
-    EndpointMapping, KeyUse, Mapper, SourceIdentity, key_columns_hash, message_hash,
-};
-use crate::pgoutput::value::{TypeKind, Types};
+use crate::mapping::{EndpointMapping, Mapper, SourceIdentity, message_hash};
+use crate::pgoutput::value::Types;
 use crate::pgoutput::{self, DecodeError, MessagePlace, Reader, RelationHeader, Step};
 use crate::progress::ledger::LedgerError;
 use crate::progress::lineage::{OtherHistory, ReadHistory, Sent};
-use crate::progress::tracker::{KeyKnown, ReadKind, ReadTransaction, Tracker};
-use crate::store::of_key;
+use crate::progress::tracker::{ReadKind, ReadTransaction, Tracker};
 use crate::telemetry::metrics::Metrics;
 
 /// The stream says something that cannot be.
@@ -86,6 +83,8 @@ pub struct Reading {
     staged: Vec<Vec<Event>>,
     staged_count: u64,
     keys: KnownKeys,
+    /// Leaves of partitioned tables that were announced, by the OIDs of all tables above them.
+    leaves: HashMap<u32, BTreeSet<u32>>,
 }
 
 /// What a mapper is made with.
@@ -95,15 +94,6 @@ struct Rules {
     messages: Arc<[TableRules]>,
     endpoints: Arc<[EndpointMapping]>,
     ignored_origins: Arc<[String]>,
-}
-
-/// What told a table's rows apart when places of lanes were kept, as far as it matters.
-#[derive(Debug, Default)]
-struct KnownKeys {
-    /// On record, by [`of_key`] of the table.
-    hashes: HashMap<String, u64>,
-    /// Tables of which another key is on record.
-    rekeyed: HashSet<Arc<TableName>>,
 }
 
 fn read_transaction(transaction: &Transaction) -> ReadTransaction {
@@ -169,12 +159,13 @@ impl Reading {
             alone: None,
             staged_count: 0,
             keys: KnownKeys::default(),
+            leaves: HashMap::new(),
         }
     }
 
     /// With the hashes of keys that are on record, by [`of_key`] of the table.
     pub fn with_keys(mut self, hashes: HashMap<String, u64>) -> Self {
-        self.keys.hashes = hashes;
+        self.keys = KnownKeys::on_record(hashes);
         self
     }
 
@@ -201,6 +192,7 @@ impl Reading {
         self.reader = Reader::new();
         self.types = Types::default();
         self.types_read = TypesRead::default();
+        self.leaves.clear();
         self.mapping.events.clear();
         self.mapping.mapped_to = self.mapping.staged_to;
         self.repeat = false;
@@ -307,8 +299,7 @@ impl Reading {
             if let Some((staged, holder)) = ways {
                 self.staged_count += 1;
                 event.room = holder.room(event.memory_bytes());
-                event.rekeyed =
-                    !self.keys.rekeyed.is_empty() && self.keys.rekeyed.contains(&event.table);
+                self.keys.apply(&mut event);
                 staged.push(event);
             }
         }
@@ -334,63 +325,6 @@ impl Reading {
         self.staged_count = 0;
         for (inbox, staged) in self.inboxes.iter().zip(&mut self.staged) {
             inbox.put(staged);
-        }
-    }
-
-    /// Whether another key of the relation is on record than this one.
-    pub fn is_rekeyed(&self, announced: &Announced, key: &[String]) -> bool {
-        let known = self.keys.hashes.get(&of_key(&announced.relation.name));
-        known.is_some_and(|known| *known != key_columns_hash(key))
-    }
-
-    /// The relation's key is this one. Where another is on record, the lanes' places below
-    /// `from` say nothing of its events: they were kept by that one.
-    pub fn key_is(&mut self, announced: &Announced, key: &[String], from: Lsn) {
-        let by_key = |endpoint: &EndpointMapping| endpoint.key_use == KeyUse::Needed;
-        if !self.rules.endpoints.iter().any(by_key) {
-            return;
-        }
-        let table = Arc::clone(&announced.relation.name);
-        let (of, hash) = (of_key(&table), key_columns_hash(key));
-        if self.is_rekeyed(announced, key) {
-            warn!(%table, "its key has changed: with order: key its events may be repeated");
-            self.keys.rekeyed.insert(Arc::clone(&table));
-        } else if self.keys.hashes.contains_key(&of) {
-            return;
-        }
-        self.keys.hashes.insert(of, hash);
-        self.tracker.key_known(KeyKnown { table, hash, from });
-    }
-
-    /// The relation with its real key, and the types that were not known.
-    pub fn bind(&mut self, mut announced: Announced, key: &[String], types: Vec<(u32, TypeKind)>) {
-        for (oid, kind) in types {
-            self.types.insert(oid, kind);
-        }
-        announced.relation.key = key
-            .iter()
-            .filter_map(|column| announced.relation.column(column))
-            .collect();
-        self.mapping.bind(&announced.relation, &self.types);
-        self.types_read.bind(&announced.relation, &self.types);
-        self.mapping.forget_counters(announced.relation.oid);
-        self.reader.bind(announced.relation);
-    }
-
-    /// What the types that may have changed are made of, with all that was committed before
-    /// `lsn`. The message that led to it is to be given once more.
-    pub fn retype(&mut self, reread: &[u32], types: Vec<(u32, TypeKind)>, lsn: Lsn) {
-        let mut changed = false;
-        for (oid, kind) in types {
-            changed |= self.types.insert(oid, kind);
-        }
-        // For the message that follows it was read in any case.
-        let commit = self.half_read().map_or(Lsn::ZERO, |read| read.commit_lsn);
-        self.types_read.at(reread, lsn.max(commit));
-        if changed {
-            for relation in self.reader.relations() {
-                self.mapping.bind(relation, &self.types);
-            }
         }
     }
 

@@ -399,19 +399,19 @@ impl Loop<'_> {
     /// The catalog says what the Relation message leaves out.
     async fn describe(&mut self, announced: Announced) -> Result<(), SessionError> {
         self.shown().await?;
-        let key = catalog::relation_key(self.client, announced.relation.oid).await?;
+        let facts = catalog::relation_facts(self.client, announced.relation.oid).await?;
         let types = if announced.unknown_types.is_empty() {
             Vec::new()
         } else {
             catalog::type_kinds(self.client, &announced.unknown_types).await?
         };
-        let kept_below = if self.reading.is_rekeyed(&announced, &key) {
-            catalog::server(self.client).await?.flush_lsn
-        } else {
-            Lsn::ZERO
-        };
-        self.reading.key_is(&announced, &key, kept_below);
-        self.reading.bind(announced, &key, types);
+        let rekeyed = self
+            .reading
+            .bind(announced, &facts.key, &facts.roots, types);
+        if let Some(known) = rekeyed {
+            let from = catalog::server(self.client).await?.flush_lsn;
+            self.reading.rekeyed(known, from);
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use sha2::{Digest, Sha256};
 
 use super::rule::{Rule, TableRules};
-use crate::change::{Change, TableName};
+use crate::change::{Change, Relation, TableName};
 use crate::event::EventId;
 use crate::lsn::Lsn;
 
@@ -152,12 +152,15 @@ pub fn keys_hash<'t>(tables: impl IntoIterator<Item = &'t TableRules>) -> u64 {
     parts.finish()
 }
 
-/// A hash of the columns that tell a table's rows apart.
-pub fn key_columns_hash(columns: &[String]) -> u64 {
+/// A hash of the columns that tell a table's rows apart; with another type a value has
+/// another text, and with it another hash.
+pub fn key_columns_hash(relation: &Relation, key: &[usize]) -> u64 {
     let mut parts = Parts::default();
-    parts.add("walhook key columns 1");
-    for column in columns {
-        parts.add(column);
+    parts.add("walhook key columns 2");
+    for column in key.iter().filter_map(|place| relation.columns.get(*place)) {
+        parts.add(&column.name);
+        parts.add(column.type_oid.to_be_bytes());
+        parts.add(column.type_modifier.to_be_bytes());
     }
     parts.finish()
 }

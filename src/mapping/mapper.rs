@@ -18,7 +18,7 @@ use super::form::BodyForm;
 use super::id::IdBasis;
 use super::making::{Around, Making, Scratch};
 use super::message;
-use super::report::{Bound, Mapped, Matched};
+use super::report::{Bound, Mapped, Matched, RuleFailure, Seen};
 use super::row::Cells;
 use super::rule::{TableRules, select};
 use crate::change::{Change, NO_TIME, Operation, Relation, TableName, Transaction};
@@ -131,10 +131,27 @@ impl Mapper {
             .rules
             .iter()
             .position(|rules| std::ptr::eq(rules, entry));
+        bound.key = table.key.columns().to_vec();
         if let Some(place) = place {
             self.tables.insert(relation.oid, (place, table));
         }
         bound
+    }
+
+    /// Whether an entry speaks of the relation.
+    pub fn is_bound(&self, oid: u32) -> bool {
+        self.tables.contains_key(&oid)
+    }
+
+    /// Takes back that these were seen: the change will be mapped again.
+    pub fn forget(&mut self, failures: &[RuleFailure]) {
+        let first = failures
+            .iter()
+            .filter(|failure| failure.seen == Seen::First);
+        for failure in first {
+            self.failed
+                .remove(&(Arc::clone(&failure.rule), failure.kind));
+        }
     }
 
     /// Appends the change's events, those of one endpoint in the order of the rules.

@@ -19,7 +19,7 @@ use serde::de::IgnoredAny;
 use super::expression::{Step, descend};
 use super::id::key_hash;
 use super::row::{Known, RowView};
-use crate::change::{Column, Relation, ReplicaIdentity, TableName, Tuple};
+use crate::change::{Column, OldRows, Relation, ReplicaIdentity, TableName, Tuple};
 use crate::event::Keys;
 use crate::pgoutput::LogicalMessage;
 use crate::pgoutput::value::write_string;
@@ -59,6 +59,7 @@ pub(super) fn relation(name: TableName) -> Relation {
         name: Arc::new(name),
         identity: ReplicaIdentity::Nothing,
         columns: ROW.iter().map(column).collect(),
+        old_rows: OldRows::AsAnnounced,
         key: Vec::new(),
     }
 }

@@ -10,6 +10,8 @@ use crate::event::Event;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bound {
     pub problems: Vec<BindProblem>,
+    /// Places of the columns by which its rows are ordered.
+    pub key: Vec<usize>,
 }
 
 /// The config asks of a table what it does not have. Mapping goes on: what names

@@ -7,7 +7,7 @@
 
 use super::failure::FailureKind;
 use super::plan::TablePlan;
-use crate::change::{Change, OldTuple, Operation, ReplicaIdentity, Value};
+use crate::change::{Change, OldRows, OldTuple, Operation, ReplicaIdentity, Value};
 use crate::pgoutput::value::LargeNumbers;
 
 /// A value that is known.
@@ -73,12 +73,14 @@ pub struct RowView<'a> {
     pub large_numbers: LargeNumbers,
     new: Option<&'a [Value<'a>]>,
     old: Old<'a>,
+    old_rows: OldRows,
 }
 
 impl<'a> RowView<'a> {
     pub fn new(table: &'a TablePlan, change: &Change<'_>, cells: &'a Cells<'a>) -> Self {
         // Under FULL every column is marked, and an old row always comes.
-        let identity = change.relation.identity;
+        let (identity, old_rows) = (change.relation.identity, change.relation.old_rows);
+        let has_same_key = identity != ReplicaIdentity::Full && old_rows == OldRows::AsAnnounced;
         RowView {
             table,
             operation: change.operation,
@@ -87,9 +89,10 @@ impl<'a> RowView<'a> {
             old: match (&change.old, change.operation) {
                 (Some(OldTuple::Full(_)), _) => Old::Full(&cells.old),
                 (Some(OldTuple::Key(_)), _) => Old::Key(&cells.old),
-                (None, Operation::Update) if identity != ReplicaIdentity::Full => Old::SameKey,
+                (None, Operation::Update) if has_same_key => Old::SameKey,
                 (None, _) => Old::None,
             },
+            old_rows,
         }
     }
 
@@ -162,15 +165,17 @@ impl<'a> RowView<'a> {
         }
     }
 
-    /// What the old tuple itself says. Nulls of a key tuple's other columns mean nothing.
+    /// What the old tuple itself says. Nulls of a key tuple's other columns mean nothing, and
+    /// those of its own are not there: columns of an identity are NOT NULL.
     fn old_tuple_value(&self, column: usize) -> Option<Known<'a>> {
         let old = match self.old {
             Old::Full(old) => old,
             Old::Key(old) if self.in_identity(column) => old,
             Old::Key(_) | Old::SameKey | Old::None => return None,
         };
+        let is_whole = matches!(self.old, Old::Full(_)) && self.old_rows == OldRows::AsAnnounced;
         match old.get(column)? {
-            Value::Null => Some(Known::Null),
+            Value::Null => is_whole.then_some(Known::Null),
             Value::Text(text) => Some(Known::Text(text)),
             Value::Unchanged => None,
         }

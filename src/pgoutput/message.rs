@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::change::{Column, OldTuple, Relation, ReplicaIdentity, TableName, Tuple};
+use crate::change::{Column, OldRows, OldTuple, Relation, ReplicaIdentity, TableName, Tuple};
 use crate::lsn::Lsn;
 
 /// One message. Times are microseconds since 2000-01-01 UTC.
@@ -85,6 +85,7 @@ impl RelationHeader<'_> {
                     in_identity: column.in_identity,
                 })
                 .collect(),
+            old_rows: OldRows::AsAnnounced,
             key,
         }
     }

@@ -74,6 +74,8 @@ pub enum Fault {
         index: String,
         fault: IndexFault,
     },
+    /// FULL, with a column that no publication can send.
+    Virtual(String),
     /// A partition carries other old columns than its root announces: their
     /// values would be taken for nulls.
     UnlikeRoot {
@@ -116,6 +118,11 @@ impl fmt::Display for Fault {
                     "the index \"{index}\" of its replica identity is {fault}"
                 )
             }
+            Fault::Virtual(column) => write!(
+                f,
+                "its replica identity is FULL, and its virtual generated column \"{column}\" \
+                 cannot be sent"
+            ),
             Fault::UnlikeRoot { leaf, root } => {
                 write!(f, "its replica identity is {leaf}, that of its root {root}")
             }
@@ -184,6 +191,8 @@ pub struct Identified {
     pub name: TableName,
     pub setting: ReplicaIdentity,
     pub indexes: Vec<UniqueIndex>,
+    /// A generated column that is not stored (18 and later).
+    pub virtual_column: Option<String>,
 }
 
 /// What is wrong with one relation's identity, and the statement that mends it.
@@ -196,7 +205,13 @@ pub struct IdentityFault {
 
 impl Identified {
     pub fn identity(&self) -> Identity {
-        Identity::judge(self.setting, &self.indexes)
+        match (
+            Identity::judge(self.setting, &self.indexes),
+            &self.virtual_column,
+        ) {
+            (Identity::Full, Some(column)) => Identity::Unusable(Fault::Virtual(column.clone())),
+            (judged, _) => judged,
+        }
     }
 
     fn faulty(&self, fault: Fault, sql: String) -> IdentityFault {
@@ -213,8 +228,14 @@ impl Identified {
         if primary.is_some_and(|key| key.fault().is_none()) {
             return alter(&self.name, "DEFAULT");
         }
-        self.using_index(|_| true)
-            .unwrap_or_else(|| full(&self.name))
+        let otherwise = || match &self.virtual_column {
+            None => full(&self.name),
+            Some(_) => format!(
+                "ALTER TABLE {} ADD PRIMARY KEY (...);",
+                quote::table(&self.name)
+            ),
+        };
+        self.using_index(|_| true).unwrap_or_else(otherwise)
     }
 
     fn using_index(&self, fits: impl Fn(&UniqueIndex) -> bool) -> Option<String> {
@@ -316,6 +337,7 @@ pub(super) mod tests {
             name: TableName::new("public", name),
             setting,
             indexes: indexes.to_vec(),
+            virtual_column: None,
         }
     }
 
@@ -409,5 +431,24 @@ public.root: its replica identity is NOTHING: ALTER TABLE "public"."root" REPLIC
         assert!(!key.gives(&[]));
         assert!(Identity::Full.gives(&[]));
         assert!(!Identity::Unusable(Fault::Nothing).gives(&columns(&["id"])));
+    }
+
+    #[test]
+    fn a_virtual_column_cannot_be_part_of_an_identity() {
+        let with_virtual = |setting, indexes: &[UniqueIndex]| Identified {
+            virtual_column: Some("twice".into()),
+            ..relation("t", setting, indexes)
+        };
+        let keyed = with_virtual(ReplicaIdentity::Default, &[primary()]);
+        assert_eq!(told(&keyed, &[]), [""; 0]);
+        let full = with_virtual(ReplicaIdentity::Full, &[primary()]);
+        assert_eq!(
+            told(&full, &[]),
+            [
+                "public.t: its replica identity is FULL, and its virtual generated column \"twice\" cannot be sent: ALTER TABLE \"public\".\"t\" REPLICA IDENTITY DEFAULT;"
+            ]
+        );
+        let keyless = with_virtual(ReplicaIdentity::Full, &[]);
+        assert!(told(&keyless, &[])[0].ends_with("ADD PRIMARY KEY (...);"));
     }
 }

@@ -19,7 +19,8 @@ pub struct Observed {
     pub flush_lsn: Lsn,
     /// `max_slot_wal_keep_size`; `None`: unlimited.
     pub wal_keep_bytes: Option<u64>,
-    /// Differs when a table, a key or a publication was created, altered or dropped.
+    /// Differs when a table, a key, a publication or a published column was created, altered or
+    /// dropped.
     pub catalog: String,
 }
 
@@ -35,7 +36,10 @@ SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
          (SELECT concat(count(*), ',', sum(xmin::text::int8)) FROM pg_index WHERE indisunique),
          (SELECT concat(count(*), ',', sum(xmin::text::int8)) FROM pg_namespace),
          (SELECT concat(count(*), ',', sum(xmin::text::int8)) FROM pg_publication),
-         (SELECT concat(count(*), ',', sum(xmin::text::int8)) FROM pg_publication_rel)
+         (SELECT concat(count(*), ',', sum(xmin::text::int8)) FROM pg_publication_rel),
+         -- The new name of a column stands here alone.
+         (SELECT concat(count(*), ',', sum(xmin::text::int8)) FROM pg_attribute
+          WHERE attnum > 0 AND attrelid IN (SELECT prrelid FROM pg_publication_rel))
        ) AS catalog";
 
 /// Looks at the slot, the open transactions, and whether the catalog has changed.

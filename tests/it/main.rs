@@ -25,6 +25,7 @@ mod outbox;
 mod pipeline;
 mod poison;
 mod restarts;
+mod schema;
 mod settings;
 mod size;
 mod slot_lost;

@@ -95,7 +95,8 @@ impl Daemon {
             inboxes: endpoints.iter().map(|it| Arc::clone(&it.inbox)).collect(),
             holders: endpoints.iter().map(|it| Arc::clone(&it.holder)).collect(),
             history: walhook::daemon::history(&state, checkpoint),
-        });
+        })
+        .with_keys(state.rules.clone());
         let room = SpoolRoom::new(setup.spool_bytes, setup.spool_full, setup.endpoints.len());
         Daemon {
             tracker,
@@ -245,7 +246,7 @@ impl Daemon {
                 let table = TABLES.iter().find(|table| table.oid == oid);
                 let has_key = table.is_some_and(|table| table.has_key);
                 let key: &[String] = if has_key { &["id".to_owned()] } else { &[] };
-                self.reading.bind(announced, key, Vec::new());
+                self.reading.bind(announced, key, &[], Vec::new());
             }
             Ok(Next::Reread(types)) => panic!("the types {types:?} are built in"),
             Err(error) => panic!("P1: the stream is refused: {error:?}"),

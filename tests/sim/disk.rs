@@ -4,7 +4,7 @@
 //! under way at a crash may be either. With [`Disk::with_a_file`] every job goes to a real
 //! state file as well, and what that gives back must be what the model does.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -47,6 +47,8 @@ pub struct Disk {
     last_dead: i64,
     gaps: BTreeMap<(String, Lsn), Gap>,
     endpoints: BTreeMap<String, EndpointRow>,
+    /// What tells a table's rows apart.
+    keys: HashMap<String, u64>,
     /// Bodies that wait.
     waiting: HashSet<(usize, EventId)>,
     file: Option<(Store, TempDir)>,
@@ -170,6 +172,7 @@ impl Disk {
             self.positions
                 .retain(|(name, _), lane| lane.position.lsn >= lsn || disabled(name));
         }
+        self.keys.extend(progress.keys.iter().cloned());
         self.remember(&progress.journal);
         if let Some(store) = self.store() {
             store.commit(progress).unwrap();
@@ -484,6 +487,7 @@ impl Disk {
                 self.journal_from
             },
             endpoints: self.endpoints.values().cloned().collect(),
+            rules: self.keys.clone(),
             ..SlotState::default()
         };
         if let Some(store) = self.store() {

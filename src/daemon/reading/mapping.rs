@@ -9,7 +9,7 @@ use crate::change::{Change, Relation, TableName};
 use crate::daemon::types_read::TypesRead;
 use crate::event::{Event, Fate, Unsent};
 use crate::lsn::Lsn;
-use crate::mapping::{FailureKind, Mapped, Mapper, Matched, ParkedEvent, Seen};
+use crate::mapping::{Bound, FailureKind, Mapped, Mapper, Matched, ParkedEvent, Seen};
 use crate::pgoutput::LogicalMessage;
 use crate::pgoutput::value::Types;
 use crate::telemetry::metrics::{ChangeCounters, Metrics, OfRule};
@@ -67,13 +67,15 @@ impl Mapping {
         true
     }
 
-    /// Takes a relation, or what is now known of its types.
-    pub fn bind(&mut self, relation: &Relation, types: &Types) {
-        if let Some(mapper) = &mut self.mapper {
-            for problem in mapper.bind(relation, types).problems {
-                warn!(table = %relation.name, "{problem}");
-            }
+    /// Takes a relation, or what is now known of its types; what came of it when a rule
+    /// speaks of it.
+    pub fn bind(&mut self, relation: &Relation, types: &Types) -> Option<Bound> {
+        let mapper = self.mapper.as_mut()?;
+        let bound = mapper.bind(relation, types);
+        for problem in &bound.problems {
+            warn!(table = %relation.name, "{problem}");
         }
+        mapper.is_bound(relation.oid).then_some(bound)
     }
 
     pub fn change(&mut self, change: &Change<'_>, repeat: bool, read: &TypesRead) -> Changed {
@@ -89,6 +91,7 @@ impl Mapping {
         };
         let mapped = mapper.map(change, &mut self.events);
         if read.are_older(&mapped.misfit_types, commit) {
+            mapper.forget(&mapped.failures);
             return self.not_mapped(mapped.misfit_types);
         }
         let metrics = &self.metrics;

@@ -15,12 +15,12 @@ use super::super::rule::{
     ColumnSelection, NamePattern, Rule, TablePattern, TableRules, TypeTemplate, WhenError,
 };
 use crate::change::{
-    Change, Column, OldTuple, Operation, Relation, ReplicaIdentity, TableName, Transaction, Tuple,
-    Value,
+    Change, Column, OldRows, OldTuple, Operation, Relation, ReplicaIdentity, TableName,
+    Transaction, Tuple, Value,
 };
 use crate::event::{EndpointIndex, Event};
 use crate::lsn::Lsn;
-use crate::pgoutput::value::{TypeKind, Types};
+use crate::pgoutput::value::{Attributes, TypeKind, Types};
 
 pub const NULL: Value<'static> = Value::Null;
 pub const UNCHANGED: Value<'static> = Value::Unchanged;
@@ -117,7 +117,13 @@ impl Bench {
         let mut types = Types::default();
         types.insert(oid::DOMAIN, TypeKind::Domain { base: oid::INT8 });
         let fields = vec![("city".to_owned(), oid::TEXT), ("zip".to_owned(), 23)];
-        types.insert(oid::COMPOSITE, TypeKind::Composite { fields });
+        types.insert(
+            oid::COMPOSITE,
+            TypeKind::Composite {
+                fields,
+                history: Attributes::OnlyAdded,
+            },
+        );
         Bench {
             relation: Relation {
                 oid: 16_400,
@@ -133,6 +139,7 @@ impl Bench {
                         in_identity: at == 0,
                     })
                     .collect(),
+                old_rows: OldRows::AsAnnounced,
                 key: vec![0],
             },
             types,

@@ -2,7 +2,7 @@
 
 use super::super::rule::ColumnSelection;
 use super::bench::{Bench, NULL, Old, TRUNCATE, UNCHANGED, delete, insert, oid, t, update};
-use crate::change::{Operation, Value};
+use crate::change::{OldRows, Operation, Value};
 
 fn orders(operation: Operation) -> Bench {
     Bench::orders().rule(operation, "order.it")
@@ -235,4 +235,32 @@ fn a_timestamp_has_microseconds_and_one_that_no_calendar_has_is_null() {
 fn a_tuple_that_ends_early_panics_nobody() {
     let (events, _) = orders(Operation::Insert).map(insert(&[t("7")]));
     assert!(String::from_utf8_lossy(&events[0].body).contains(r#""data":{"id":7},"#));
+}
+
+/// The rows of a partitioned table may have less of the old row than is announced.
+#[test]
+fn nulls_of_old_rows_that_may_not_be_known_are_left_out() {
+    let mut bench = orders(Operation::Update).full_identity();
+    bench.relation.old_rows = OldRows::NullsUnknown;
+    let old = [t("7"), NULL, t("1.50"), NULL];
+    let new = [t("8"), t("paid"), t("1.50"), NULL];
+    let body = bench.body(update(Old::Full(&old), &new));
+    assert!(
+        body.contains(r#""previous":{"id":7,"total":1.50},"#),
+        "{body}"
+    );
+    bench.relation.old_rows = OldRows::AsAnnounced;
+    let body = bench.body(update(Old::Full(&old), &new));
+    assert!(
+        body.contains(r#""previous":{"id":7,"status":null,"#),
+        "{body}"
+    );
+}
+
+/// A column of a key is never null.
+#[test]
+fn a_null_in_an_old_key_is_not_known() {
+    let bench = orders(Operation::Delete);
+    let body = bench.body(delete(Old::Key(&[NULL, NULL, NULL, NULL])));
+    assert!(body.contains(r#""data":{},"#), "{body}");
 }

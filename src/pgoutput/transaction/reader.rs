@@ -50,6 +50,10 @@ impl Reader {
         self.relations.get(&oid)
     }
 
+    pub fn relation_mut(&mut self, oid: u32) -> Option<&mut Relation> {
+        self.relations.get_mut(&oid)
+    }
+
     /// All that are bound.
     pub fn relations(&self) -> impl Iterator<Item = &Relation> {
         self.relations.values()

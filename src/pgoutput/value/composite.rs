@@ -5,6 +5,7 @@
 use super::encoder::{Fidelity, Misfit, Plan};
 use super::quoted::{Cursor, Quoting};
 use super::string;
+use super::types::Attributes;
 
 /// An attribute of a composite type.
 #[derive(Clone, Debug)]
@@ -26,8 +27,14 @@ impl Field {
     }
 }
 
-/// Appends a JSON object with exactly the given fields.
-pub(super) fn write(text: &[u8], fields: &[Field], json: &mut Vec<u8>) -> Result<Fidelity, Misfit> {
+/// Appends a JSON object with the given fields: all of them, or the first ones, where the
+/// type has got the others since.
+pub(super) fn write(
+    text: &[u8],
+    fields: &[Field],
+    history: Attributes,
+    json: &mut Vec<u8>,
+) -> Result<Fidelity, Misfit> {
     let mut cursor = Cursor::new(text);
     let mut scratch = Vec::new();
     let mut fidelity = Fidelity::Exact;
@@ -35,6 +42,9 @@ pub(super) fn write(text: &[u8], fields: &[Field], json: &mut Vec<u8>) -> Result
     json.push(b'{');
     for (index, field) in fields.iter().enumerate() {
         if index > 0 {
+            if history == Attributes::OnlyAdded && cursor.peek() == Some(b')') {
+                break;
+            }
             cursor.expect(b",")?;
             json.push(b',');
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::builtin::Builtin;
 use super::composite::Field;
-use super::types::{Known, TypeKind, Types};
+use super::types::{Attributes, Known, TypeKind, Types};
 use super::{array, composite, datetime, hstore, number, string};
 
 const INT8: u32 = 20;
@@ -57,7 +57,7 @@ pub(super) enum Plan {
         element: Arc<Plan>,
         delimiter: u8,
     },
-    Composite(Arc<[Field]>),
+    Composite(Arc<[Field]>, Attributes),
     Hstore,
 }
 
@@ -123,7 +123,7 @@ impl Plan {
             Plan::TimestampTz => datetime::write_timestamp_tz(text, json),
             Plan::Vector(element) => array::write_vector(text, element, json),
             Plan::Array { element, delimiter } => array::write(text, element, *delimiter, json),
-            Plan::Composite(fields) => composite::write(text, fields, json),
+            Plan::Composite(fields, history) => composite::write(text, fields, *history, json),
             Plan::Hstore => hstore::write(text, json),
         }
     }
@@ -168,12 +168,12 @@ impl Planner<'_> {
                 TypeKind::Base | TypeKind::Enum => Plan::Text,
                 TypeKind::Domain { base } => self.plan(*base, trust),
                 TypeKind::Array { element, delimiter } => self.array(*element, *delimiter, trust),
-                TypeKind::Composite { fields } => Plan::Composite(
-                    fields
-                        .iter()
-                        .map(|(name, oid)| Field::new(name, self.plan(*oid, Trust::Catalog)))
-                        .collect(),
-                ),
+                TypeKind::Composite { fields, history } => {
+                    let field = |(name, oid): &(String, u32)| {
+                        Field::new(name, self.plan(*oid, Trust::Catalog))
+                    };
+                    Plan::Composite(fields.iter().map(field).collect(), *history)
+                }
                 TypeKind::Hstore => Plan::Hstore,
             },
         }

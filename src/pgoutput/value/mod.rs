@@ -28,7 +28,7 @@ mod quoted;
 
 pub use encoder::{Encoder, Fidelity, LargeNumbers, Misfit};
 pub use string::write_string;
-pub use types::{TypeKind, Types};
+pub use types::{Attributes, TypeKind, Types};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,15 @@ use std::collections::{HashMap, HashSet};
 use super::builtin::Builtin;
 use super::builtin::builtin;
 
+/// What was done to the attributes of a composite type since it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attributes {
+    /// An older value has the first ones alone.
+    OnlyAdded,
+    /// Which ones an older value has cannot be told.
+    SomeDropped,
+}
+
 /// What a type is made of, from `pg_type` and its neighbours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypeKind {
@@ -23,6 +32,7 @@ pub enum TypeKind {
     /// Attributes in order, without dropped ones: name and type.
     Composite {
         fields: Vec<(String, u32)>,
+        history: Attributes,
     },
     /// hstore, found by its extension: goes as the object that `to_jsonb` makes.
     Hstore,
@@ -76,7 +86,7 @@ impl Types {
                 None => missing.push(oid),
                 Some(Known::User(TypeKind::Domain { base })) => open.push(*base),
                 Some(Known::User(TypeKind::Array { element, .. })) => open.push(*element),
-                Some(Known::User(TypeKind::Composite { fields })) => {
+                Some(Known::User(TypeKind::Composite { fields, .. })) => {
                     open.extend(fields.iter().map(|(_, field)| *field));
                 }
                 Some(Known::User(TypeKind::Base | TypeKind::Enum | TypeKind::Hstore))

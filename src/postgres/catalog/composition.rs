@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::query::{QueryError, read};
-use crate::pgoutput::value::TypeKind;
+use crate::pgoutput::value::{Attributes, TypeKind};
 
 /// The recursion ends because UNION drops types that were seen before: a
 /// composite can hold an array of itself.
@@ -35,6 +35,8 @@ SELECT t.oid,
        coalesce(ascii((SELECT e.typdelim::text FROM pg_type e WHERE e.oid = t.typelem)), 44)
          AS delimiter,
        f.names, f.types,
+       EXISTS (SELECT FROM pg_attribute a
+               WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attisdropped) AS has_dropped,
        t.typname = 'hstore' AND EXISTS (
            SELECT FROM pg_depend d
            JOIN pg_extension e ON e.oid = d.refobjid
@@ -88,6 +90,10 @@ fn kind(row: &Row) -> Result<(u32, TypeKind), tokio_postgres::Error> {
                 .into_iter()
                 .zip(types.unwrap_or_default())
                 .collect(),
+            history: match row.try_get("has_dropped")? {
+                true => Attributes::SomeDropped,
+                false => Attributes::OnlyAdded,
+            },
         },
         "e" => TypeKind::Enum,
         // Scalars, ranges, multiranges and pseudo-types have a text of their own.

@@ -16,7 +16,7 @@ mod tables;
 
 pub use choice::{Kind, NotATable, Unfit};
 pub use composition::type_kinds;
-pub use key::relation_key;
+pub use key::{RelationFacts, relation_facts};
 pub use moment::{Moment, moment};
 pub use query::QueryError;
 pub(super) use query::{lsn, read};

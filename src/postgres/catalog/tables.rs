@@ -32,9 +32,9 @@ pub struct TableFacts {
     pub leaves: Vec<Leaf>,
     /// The primary key's columns, else the identity index's.
     pub key: Vec<String>,
-    /// Without generated ones.
+    /// Without those that are not in the stream.
     pub columns: Vec<String>,
-    /// Not in the stream.
+    /// Generated, and not in the stream: up to 17 all, from 18 on the virtual ones.
     pub generated_columns: Vec<String>,
     pub owner: String,
     /// The role is the owner, a member of it, or a superuser.
@@ -82,20 +82,25 @@ const DETAILS: &str = "
 SELECT c.oid, pg_get_userbyid(c.relowner)::text AS owner,
        pg_has_role(c.relowner, 'USAGE') AS is_owned,
        array(SELECT attname::text FROM pg_attribute
-             WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+             WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+               AND (attgenerated = '' OR attgenerated = 's' AND v.sends_stored)
              ORDER BY attnum) AS columns,
        array(SELECT attname::text FROM pg_attribute
-             WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attgenerated <> ''
+             WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+               AND NOT (attgenerated = '' OR attgenerated = 's' AND v.sends_stored)
              ORDER BY attnum) AS generated_columns,
        CASE WHEN c.relkind = 'p'
             THEN array(SELECT relid::oid FROM pg_partition_tree(c.oid)
                        WHERE isleaf AND relid <> c.oid)
             ELSE '{}' END AS leaves
 FROM pg_class c
+CROSS JOIN (SELECT current_setting('server_version_num')::int >= 180000 AS sends_stored) AS v
 WHERE c.oid = ANY ($1)";
 
 const IDENTITIES: &str = "
 SELECT c.oid, c.relreplident::text AS setting,
+       (SELECT min(attname::text) FROM pg_attribute
+        WHERE attrelid = c.oid AND attgenerated = 'v' AND NOT attisdropped) AS virtual_column,
        ic.relname::text AS index, i.indisprimary, i.indisreplident,
        i.indisvalid AND i.indislive AS is_valid, i.indimmediate,
        i.indpred IS NULL AND i.indexprs IS NULL AS is_plain,
@@ -134,11 +139,10 @@ pub async fn tables(client: &Client, wanted: &Wanted) -> Result<Tables, QueryErr
     let by_oid: BTreeMap<u32, &Candidate> = candidates.iter().map(|c| (c.oid, c)).collect();
 
     let mut relation = |candidate: &Candidate| {
-        let (setting, indexes) = identities.remove(&candidate.oid)?;
+        let identified = identities.remove(&candidate.oid)?;
         Some(Identified {
             name: candidate.name.clone(),
-            setting,
-            indexes,
+            ..identified
         })
     };
     let mut tables = Tables {
@@ -228,7 +232,8 @@ fn candidate(row: &Row) -> Result<Candidate, tokio_postgres::Error> {
     })
 }
 
-type Identities = BTreeMap<u32, (ReplicaIdentity, Vec<UniqueIndex>)>;
+/// Their names are not known here.
+type Identities = BTreeMap<u32, Identified>;
 
 async fn identities(client: &Client, oids: &[u32]) -> Result<Identities, QueryError> {
     let action = "read replica identities";
@@ -243,12 +248,22 @@ async fn identities(client: &Client, oids: &[u32]) -> Result<Identities, QueryEr
             "i" => ReplicaIdentity::Index,
             _ => ReplicaIdentity::Default,
         };
-        Ok((row.try_get::<_, u32>("oid")?, setting, unique_index(row)?))
+        let identified = Identified {
+            name: TableName::new("", ""),
+            setting,
+            indexes: Vec::new(),
+            virtual_column: row.try_get("virtual_column")?,
+        };
+        Ok((
+            row.try_get::<_, u32>("oid")?,
+            identified,
+            unique_index(row)?,
+        ))
     });
     let mut identities = Identities::new();
-    for (oid, setting, index) in rows.await? {
-        let (_, indexes) = identities.entry(oid).or_insert((setting, Vec::new()));
-        indexes.extend(index);
+    for (oid, identified, index) in rows.await? {
+        let known = identities.entry(oid).or_insert(identified);
+        known.indexes.extend(index);
     }
     Ok(identities)
 }

@@ -52,6 +52,7 @@ pub async fn inspect(
     wanted: &Wanted,
 ) -> Result<Report, QueryError> {
     let server = catalog::server(client).await?;
+    let names = &names.on(server.major());
     let slot = slot::slot(client, &names.slot).await?;
     let role = role(client).await?;
     let tables = catalog::tables(client, wanted).await?;

@@ -250,6 +250,7 @@ mod tests {
                     true => vec![primary()],
                     false => vec![],
                 },
+                virtual_column: None,
             },
             leaves: Vec::new(),
             key: owned(if has_key { &["id"] } else { &[] }),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
+use super::plan::Generated;
 use crate::change::{Operation, TableName};
 use crate::postgres::catalog::{QueryError, read};
 
@@ -27,6 +28,7 @@ pub struct PublicationFacts {
     pub is_owned: bool,
     pub comment: Option<String>,
     pub is_for_all_tables: bool,
+    pub generated: Generated,
     /// FOR TABLES IN SCHEMA (15+).
     pub schemas: Vec<String>,
     /// Tables it names itself.
@@ -46,7 +48,9 @@ const PUBLICATIONS: &str = "
 SELECT p.pubname::text AS publication, pg_get_userbyid(p.pubowner)::text AS owner,
        pg_has_role(p.pubowner, 'USAGE') AS is_owned,
        obj_description(p.oid, 'pg_publication') AS comment,
-       p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot
+       p.puballtables, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot,
+       -- Through `to_jsonb`, because only 18 has such a column.
+       coalesce(to_jsonb(p) ->> 'pubgencols', 'n') = 's' AS stored_generated
 FROM pg_publication p
 WHERE p.pubname = ANY ($1)";
 
@@ -188,6 +192,10 @@ fn from_row(row: &Row) -> Result<PublicationFacts, tokio_postgres::Error> {
         is_owned: row.try_get("is_owned")?,
         comment: row.try_get("comment")?,
         is_for_all_tables: row.try_get("puballtables")?,
+        generated: match row.try_get("stored_generated")? {
+            true => Generated::Stored,
+            false => Generated::LeftOut,
+        },
         schemas: Vec::new(),
         members: BTreeMap::new(),
     })

@@ -27,4 +27,4 @@ mod plan;
 pub use apply::{PublicationError, apply, drop};
 pub use facts::{Membership, PublicationFacts, existing};
 pub use foreign::Shortfall;
-pub use plan::{Part, PublicationNames, PublicationPlan, Published, joining, plan};
+pub use plan::{Generated, Part, PublicationNames, PublicationPlan, Published, joining, plan};

@@ -15,6 +15,26 @@ pub struct PublicationNames {
     /// For tables that may only be inserted into and truncated.
     pub insert: String,
     pub slot: String,
+    pub generated: Generated,
+}
+
+/// What becomes of generated columns. Those that are not stored are never sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generated {
+    /// The server cannot send them.
+    LeftOut,
+    /// 18 and later. There a row whose identity has a stored column that is not sent
+    /// can be neither updated nor deleted.
+    Stored,
+}
+
+impl Generated {
+    pub fn of_major(major: u32) -> Self {
+        match major >= 18 {
+            true => Generated::Stored,
+            false => Generated::LeftOut,
+        }
+    }
 }
 
 impl PublicationNames {
@@ -23,7 +43,28 @@ impl PublicationNames {
             all: publication.to_owned(),
             insert: format!("{publication}_insert"),
             slot: slot.to_owned(),
+            generated: Generated::LeftOut,
         }
+    }
+
+    /// The same on a server of this major version.
+    pub fn on(&self, major: u32) -> Self {
+        PublicationNames {
+            generated: Generated::of_major(major),
+            ..self.clone()
+        }
+    }
+
+    /// What stands behind WITH and SET.
+    fn options(&self, part: Part) -> String {
+        let generated = match self.generated {
+            Generated::LeftOut => "",
+            Generated::Stored => ", publish_generated_columns = stored",
+        };
+        format!(
+            "{}, publish_via_partition_root = true{generated}",
+            part.publish()
+        )
     }
 
     /// In the order in which START_REPLICATION names them.
@@ -157,7 +198,7 @@ pub fn plan(
                 let is_wanted = |table: &TableName| wanted.iter().any(|w| w.table == *table);
                 let extra = facts.members.keys().filter(|table| !is_wanted(table));
                 let extra: BTreeSet<_> = extra.collect();
-                plan.alter(part, facts, &tables, &extra);
+                plan.alter((names, part), facts, &tables, &extra);
             }
         }
     }
@@ -197,8 +238,8 @@ impl PublicationPlan {
             false => format!(" FOR TABLE {}", list(tables)),
         };
         self.statements.push(format!(
-            "CREATE PUBLICATION {publication}{members} WITH ({}, publish_via_partition_root = true)",
-            part.publish(),
+            "CREATE PUBLICATION {publication}{members} WITH ({})",
+            names.options(part),
         ));
         self.statements.push(format!(
             "COMMENT ON PUBLICATION {publication} IS {}",
@@ -211,7 +252,7 @@ impl PublicationPlan {
     /// `tables` are wanted in this publication, `extra` in neither.
     fn alter(
         &mut self,
-        part: Part,
+        (names, part): (&PublicationNames, Part),
         facts: &PublicationFacts,
         tables: &BTreeSet<&TableName>,
         extra: &BTreeSet<&TableName>,
@@ -226,11 +267,12 @@ impl PublicationPlan {
         if !part.operations().iter().all(is_sent) {
             self.narrowed.push(membership.publication.clone());
         }
-        if membership.operations != part.operations() || !membership.via_root {
-            self.statements.push(format!(
-                "{alter} SET ({}, publish_via_partition_root = true)",
-                part.publish()
-            ));
+        let is_as_wanted = membership.operations == part.operations()
+            && membership.via_root
+            && facts.generated == names.generated;
+        if !is_as_wanted {
+            self.statements
+                .push(format!("{alter} SET ({})", names.options(part)));
         }
         for schema in &facts.schemas {
             let schema = quote::identifier(schema);
@@ -306,6 +348,7 @@ mod tests {
             is_owned: true,
             comment: Some(names().comment()),
             is_for_all_tables: false,
+            generated: Generated::LeftOut,
             schemas: Vec::new(),
             members: tables
                 .iter()
@@ -426,5 +469,23 @@ publication "walhook" does not send table public.c
 publication "walhook_insert" exists already and is not walhook's for this slot
 publication "walhook" is FOR ALL TABLES
 "#);
+    }
+
+    #[test]
+    fn from_18_on_stored_generated_columns_are_sent() {
+        let names = names().on(18);
+        let created = plan(&names, &[], &[]);
+        let option = "publish_via_partition_root = true, publish_generated_columns = stored)";
+        assert!(created.statements[0].ends_with(option));
+        let existing = [ours(Part::All, &[]), ours(Part::Insert, &[])];
+        let altered = plan(&names, &existing, &[]);
+        assert_eq!(altered.statements.len(), 2);
+        assert!(altered.statements.iter().all(|sql| sql.ends_with(option)));
+        let stored = existing.map(|facts| PublicationFacts {
+            generated: Generated::Stored,
+            ..facts
+        });
+        assert!(plan(&names, &stored, &[]).statements.is_empty());
+        assert_eq!(names.on(17), super::tests::names());
     }
 }

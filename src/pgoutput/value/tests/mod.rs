@@ -3,7 +3,7 @@ mod pairs;
 mod plans;
 mod round_trips;
 
-use super::{Encoder, Fidelity, Misfit, TypeKind, Types};
+use super::{Attributes, Encoder, Fidelity, Misfit, TypeKind, Types};
 
 /// The types that `testdata/values.tsv` was made with, under OIDs of our own.
 pub(super) const USER: [(&str, u32); 13] = [
@@ -41,6 +41,7 @@ pub(super) fn oid(name: &str) -> u32 {
 
 pub(super) fn composite(fields: &[(&str, u32)]) -> TypeKind {
     TypeKind::Composite {
+        history: Attributes::SomeDropped,
         fields: fields
             .iter()
             .map(|(name, oid)| ((*name).to_owned(), *oid))

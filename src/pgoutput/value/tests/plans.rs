@@ -1,6 +1,6 @@
 //! Which types must be known, and what becomes of those that are not.
 
-use super::super::{Encoder, TypeKind, Types};
+use super::super::{Attributes, Encoder, TypeKind, Types};
 use super::{composite, oid, types};
 
 const NONE: [u32; 0] = [];
@@ -109,4 +109,48 @@ fn a_json_inside_a_composite_must_be_json() {
             "{text}"
         );
     }
+}
+
+#[test]
+fn a_value_older_than_its_type_has_the_first_attributes_unless_some_were_dropped() {
+    let place = |history| {
+        let fields = ["a", "b", "c"].map(|name| (name.to_owned(), oid("text")));
+        let kind = TypeKind::Composite {
+            fields: fields.to_vec(),
+            history,
+        };
+        let mut types = Types::default();
+        types.insert(20_000, kind);
+        types
+    };
+    let grown = place(Attributes::OnlyAdded);
+    assert_eq!(
+        written(20_000, &grown, "(1,2,)"),
+        r#"{"a":"1","b":"2","c":null}"#
+    );
+    assert_eq!(written(20_000, &grown, "(1,)"), r#"{"a":"1","b":null}"#);
+    assert_eq!(written(20_000, &grown, "(1)"), r#"{"a":"1"}"#);
+    let encoder = |types| Encoder::new(20_000, types);
+    let mut json = Vec::new();
+    assert!(encoder(&grown).write(b"(1,2,3,4)", &mut json).is_err());
+    let shrunk = place(Attributes::SomeDropped);
+    assert!(encoder(&shrunk).write(b"(1,2)", &mut json).is_err());
+}
+
+#[test]
+fn only_what_has_a_composite_type_in_it_can_be_altered() {
+    let types = types();
+    for (name, is_alterable) in [
+        ("int4", false),
+        ("text[]", false),
+        ("mood", false),
+        ("posints", false),
+        ("pair", true),
+        ("pair[]", true),
+        ("dpair", true),
+        ("nest", true),
+    ] {
+        assert_eq!(types.has_composite(oid(name)), is_alterable, "{name}");
+    }
+    assert!(!types.has_composite(4_000_000));
 }

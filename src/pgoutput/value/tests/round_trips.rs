@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::super::{Encoder, TypeKind, Types};
+use super::super::{Attributes, Encoder, TypeKind, Types};
 
 #[derive(Clone, Debug)]
 enum Shape {
@@ -66,6 +66,7 @@ fn register(shape: &Shape, next: &mut u32, types: &mut Types) -> u32 {
             delimiter: b',',
         },
         Shape::Composite(fields) => TypeKind::Composite {
+            history: Attributes::SomeDropped,
             fields: fields
                 .iter()
                 .enumerate()
