@@ -10,6 +10,8 @@
 //!
 //! <https://www.postgresql.org/docs/current/protocol-message-formats.html>
 
+use std::time::Duration;
+
 use bytes::{Buf, BytesMut};
 use postgres_protocol::message::backend::Message;
 use tokio::io::{AsyncReadExt, ReadHalf};
@@ -23,6 +25,10 @@ use crate::pgoutput;
 const BUFFER_BYTES: usize = 256 * 1024;
 /// Read at least so much at a time.
 const READ_BYTES_MIN: usize = 64 * 1024;
+/// Who reads so much at once, and all that was there, is quick enough for a while: see
+/// [`StreamReader::fill`].
+const BUSY_BYTES: usize = 16 * 1024;
+const REST: Duration = Duration::from_millis(1);
 /// Postgres cannot send more: a message is built in one allocation of at most 1 GiB.
 const FRAME_BYTES_MAX: usize = 1 << 30;
 /// Tag and length.
@@ -135,14 +141,21 @@ impl FrameBuffer {
 pub struct StreamReader {
     socket: ReadHalf<Transport>,
     frames: FrameBuffer,
+    /// A short read leaves nothing behind; TLS gives a record at a time.
+    reads_all: bool,
+    /// The last read took all that was there, and it was much.
+    rests: bool,
 }
 
 /// Divides a connection that has begun to stream; `read` came behind the reply to START.
 pub(super) fn split(transport: Transport, read: BytesMut) -> (StreamReader, StatusWriter) {
+    let reads_all = !transport.is_encrypted();
     let (socket, writer) = tokio::io::split(transport);
     let reader = StreamReader {
         socket,
         frames: FrameBuffer::new(read),
+        reads_all,
+        rests: false,
     };
     (reader, StatusWriter::new(writer))
 }
@@ -154,6 +167,11 @@ impl StreamReader {
     }
 
     /// Waits for more bytes.
+    ///
+    /// The walsender makes a system call a row, and a reader that sleeps on the socket makes
+    /// it wake that reader as often. So while much comes the reader does not wait for the
+    /// first byte but for a moment, in which the walsender decodes and nobody is woken. Rows
+    /// that come one by one are read at once.
     pub async fn fill(&mut self) -> Result<(), ReplicationError> {
         self.frames.forget_given();
         let missing = self.frames.missing()?;
@@ -165,9 +183,15 @@ impl StreamReader {
         if buffer.capacity() - buffer.len() < missing.max(READ_BYTES_MIN) {
             buffer.reserve(missing.max(BUFFER_BYTES - buffer.len().min(BUFFER_BYTES / 2)));
         }
-        if self.socket.read_buf(buffer).await? == 0 {
+        if self.rests {
+            tokio::time::sleep(REST).await;
+        }
+        let room = buffer.capacity() - buffer.len();
+        let read = self.socket.read_buf(buffer).await?;
+        if read == 0 {
             return Err(ReplicationError::Closed);
         }
+        self.rests = self.reads_all && (BUSY_BYTES..room).contains(&read);
         Ok(())
     }
 }
