@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Writer, data, previous, watch, watch_with};
-use crate::harness::{ALL_EVENTS, SOON, eventually};
+use super::{Writer, data, major, previous, watch, watch_with};
+use crate::harness::{ALL_EVENTS, Database, SOON, eventually};
 
 /// The leaves' columns stand in three orders, with dropped ones between them.
 const M: &str = "\
@@ -15,6 +15,16 @@ ALTER TABLE m ATTACH PARTITION m_us FOR VALUES IN ('us');
 CREATE TABLE m_rest PARTITION OF m DEFAULT PARTITION BY RANGE (id);
 CREATE TABLE m_rest_low PARTITION OF m_rest FOR VALUES FROM (0) TO (100);
 ";
+
+/// 14 does not look again whether a table is a leaf once its walsender has met it; the README
+/// says so.
+async fn keeps_what_it_knew(db: &Database) -> bool {
+    let keeps = major(db).await < 15;
+    if keeps {
+        eprintln!("skipped: ATTACH and DETACH of tables that were written to come with 15");
+    }
+    keeps
+}
 
 #[tokio::test]
 async fn rows_of_leaves_have_the_name_and_the_columns_of_the_root() {
@@ -75,6 +85,9 @@ async fn a_row_that_moves_between_leaves_is_deleted_and_inserted_in_that_order()
 #[tokio::test]
 async fn leaves_come_and_go_while_it_streams_and_their_rows_with_them() {
     let s = watch(M, &["public.m"]).await;
+    if keeps_what_it_knew(&s.db).await {
+        return;
+    }
     let mut writer = Writer::of(&s.db).await;
     writer
         .run("CREATE TABLE m_jp (v int, id int NOT NULL, note text, region text NOT NULL)")
@@ -195,6 +208,9 @@ async fn a_leaf_can_be_watched_by_itself() {
 #[tokio::test]
 async fn a_table_that_matches_a_pattern_and_becomes_a_leaf_goes_under_the_root_from_there_on() {
     let s = watch(M, &["public.m*"]).await;
+    if keeps_what_it_knew(&s.db).await {
+        return;
+    }
     s.db.sql("CREATE TABLE m_jp (id int NOT NULL, region text NOT NULL, v int, note text, PRIMARY KEY (id, region))").await;
     let published = || async {
         let sql = "SELECT count(*) FROM pg_publication_tables WHERE tablename = 'm_jp'";
