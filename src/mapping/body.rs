@@ -45,11 +45,7 @@ pub fn write_tail(
     json: &mut Vec<u8>,
     findings: &mut Findings,
 ) {
-    findings.unchanged.clear();
-    findings.lossy.clear();
-    json.extend_from_slice(b"\"timestamp\":");
-    json.extend_from_slice(timestamp);
-    json.extend_from_slice(b",\"data\":");
+    begin_tail(timestamp, json, findings);
     match &row.table.outbox {
         Some(outbox) => outbox.write_payload(row, json, findings),
         None => write_data(row, json, findings),
@@ -68,11 +64,7 @@ pub fn write_reference_tail(
     json: &mut Vec<u8>,
     findings: &mut Findings,
 ) {
-    findings.unchanged.clear();
-    findings.lossy.clear();
-    json.extend_from_slice(b"\"timestamp\":");
-    json.extend_from_slice(timestamp);
-    json.extend_from_slice(b",\"data\":");
+    begin_tail(timestamp, json, findings);
     let (key, members) = (key.columns(), key.members());
     let in_key = |column: &ColumnPlan| key.contains(&column.place);
     match row.operation {
@@ -93,6 +85,14 @@ pub fn write_reference_tail(
     json.extend_from_slice(b",\"oversize\":true,\"size\":");
     json.extend_from_slice(itoa::Buffer::new().format(size).as_bytes());
     write_rest(change, row, source, json, findings);
+}
+
+fn begin_tail(timestamp: &[u8], json: &mut Vec<u8>, findings: &mut Findings) {
+    findings.unchanged.clear();
+    findings.lossy.clear();
+    json.extend_from_slice(b"\"timestamp\":");
+    json.extend_from_slice(timestamp);
+    json.extend_from_slice(b",\"data\":");
 }
 
 /// What was noticed while the rows were written, and where they come from.
