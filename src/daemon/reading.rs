@@ -163,7 +163,7 @@ impl Reading {
         }
     }
 
-    /// With the hashes of keys that are on record, by [`of_key`] of the table.
+    /// With the hashes of keys that are on record, by [`crate::store::of_key`] of the table.
     pub fn with_keys(mut self, hashes: HashMap<String, u64>) -> Self {
         self.keys = KnownKeys::on_record(hashes);
         self
