@@ -210,7 +210,8 @@ fn assert_conserved(metrics: &Metrics, endpoint: &str) {
     assert_eq!(came, went, "{endpoint}");
 }
 
-fn misbehave(receiver: &Receiver, seed: u64) {
+/// Whatever a receiver may do, at random; most often it takes what comes.
+pub fn misbehave(receiver: &Receiver, seed: u64) {
     let mut chance = fastrand::Rng::with_seed(seed);
     receiver.choose(move |_| match chance.u8(..20) {
         0 => Some(Answer::status(500)),

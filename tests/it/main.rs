@@ -20,6 +20,7 @@ mod encodings;
 mod harmless;
 mod lineage;
 mod messages;
+mod mirror;
 mod origins;
 mod outbox;
 mod pipeline;

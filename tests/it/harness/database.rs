@@ -178,12 +178,16 @@ impl Database {
             .socket_directory()
             .join(format!("{}.sql", self.name));
         std::fs::write(&file, script).expect("the script");
+        let file = file.to_str().expect("a path in UTF-8");
+        let (clients, transactions) = (clients.to_string(), transactions.to_string());
+        self.pgbench_with(&["-n", "-f", file, "-c", &clients, "-t", &transactions])
+    }
+
+    /// Starts `pgbench` with these arguments, over the unix socket.
+    pub fn pgbench_with(&self, arguments: &[&str]) -> Process {
         let mut command = Command::new(client_program("pgbench"));
         command
-            .arg("-n")
-            .arg("-f")
-            .arg(&file)
-            .args(["-c", &clients.to_string(), "-t", &transactions.to_string()])
+            .args(arguments)
             .arg("-h")
             .arg(self.cluster.socket_directory())
             .args(["-p", &self.cluster.port.to_string(), "-U", "postgres"])

@@ -25,6 +25,45 @@ impl Json {
         assert_eq!(rest.next(), None, "after the JSON {text}");
         json
     }
+
+    /// The member of an object that is one.
+    pub fn find(&self, name: &str) -> Option<&Json> {
+        let Json::Object(members) = self else {
+            panic!("{self:?} is no object");
+        };
+        let name: Vec<u16> = name.encode_utf16().collect();
+        let found = members.iter().find(|(member, _)| *member == name);
+        found.map(|(_, value)| value)
+    }
+
+    /// The member, which is there.
+    pub fn member(&self, name: &str) -> &Json {
+        let found = self.find(name);
+        found.unwrap_or_else(|| panic!("no {name} in {self:?}"))
+    }
+
+    pub fn members(&self) -> Vec<(String, Json)> {
+        let Json::Object(members) = self else {
+            panic!("{self:?} is no object");
+        };
+        let members = members.iter().cloned();
+        let text = |name: Vec<u16>| String::from_utf16(&name).expect("a name");
+        members.map(|(name, value)| (text(name), value)).collect()
+    }
+
+    pub fn items(&self) -> &[Json] {
+        let Json::Array(items) = self else {
+            panic!("{self:?} is no array");
+        };
+        items
+    }
+
+    pub fn text(&self) -> String {
+        let Json::String(units) = self else {
+            panic!("{self:?} is no string");
+        };
+        String::from_utf16(units).expect("a text")
+    }
 }
 
 fn blanks(rest: &mut Peekable<Chars<'_>>) {

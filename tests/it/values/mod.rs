@@ -6,7 +6,7 @@
 //! (`literals::WITHOUT_VALUES`) is there as a null.
 
 mod catalog;
-mod json;
+pub mod json;
 mod literals;
 mod table;
 

@@ -1,0 +1,73 @@
+-- Partitions, of which the root's name is sent, and children, which are tables of their own.
+CREATE SCHEMA m;
+CREATE TABLE m.p (id int, region text, t text, n int, PRIMARY KEY (id, region)) PARTITION BY LIST (region);
+CREATE TABLE m.p_a PARTITION OF m.p FOR VALUES IN ('a');
+CREATE TABLE m.p_b (n int, gone int, region text NOT NULL, t text, id int NOT NULL);
+ALTER TABLE m.p_b DROP COLUMN gone;
+ALTER TABLE m.p ATTACH PARTITION m.p_b FOR VALUES IN ('b');
+CREATE TABLE m.p_c PARTITION OF m.p FOR VALUES IN ('c') PARTITION BY RANGE (id);
+CREATE TABLE m.p_c_1 PARTITION OF m.p_c FOR VALUES FROM (0) TO (50);
+CREATE TABLE m.p_c_2 PARTITION OF m.p_c DEFAULT;
+CREATE TABLE m.whole (id int, t text, n int) PARTITION BY RANGE (id);
+CREATE TABLE m.whole_1 PARTITION OF m.whole FOR VALUES FROM (0) TO (10);
+CREATE TABLE m.whole_2 PARTITION OF m.whole DEFAULT;
+ALTER TABLE m.whole REPLICA IDENTITY FULL;
+ALTER TABLE m.whole_1 REPLICA IDENTITY FULL;
+ALTER TABLE m.whole_2 REPLICA IDENTITY FULL;
+CREATE TABLE m.base (id int PRIMARY KEY, t text);
+CREATE TABLE m.derived (extra int, PRIMARY KEY (id)) INHERITS (m.base);
+-- The daemon starts.
+INSERT INTO m.p SELECT g, chr(97 + g % 3), 'row', g FROM generate_series(1, 90) g;
+UPDATE m.p SET n = n + 1 WHERE id < 30;
+-- Rows that move.
+UPDATE m.p SET region = 'b' WHERE region = 'a' AND id < 20;
+UPDATE m.p SET id = id + 100 WHERE region = 'c' AND id < 40;
+UPDATE m.p SET region = 'c', id = id - 500, t = repeat(md5(id::text), 200) WHERE region = 'b' AND id > 80;
+UPDATE m.p_c SET id = 600 WHERE id = (SELECT min(id) FROM m.p_c);
+UPDATE m.p_b SET n = 0 WHERE id < 10;
+DELETE FROM m.p WHERE n % 7 = 0;
+DELETE FROM m.p_a WHERE id > 70;
+COPY m.p (id, region) FROM PROGRAM 'seq -f "%.0f,c" 1000 1020' (FORMAT csv);
+INSERT INTO m.p VALUES (1000, 'c', 'conflict') ON CONFLICT (id, region) DO UPDATE SET t = EXCLUDED.t;
+-- From 15.
+MERGE INTO m.p USING (VALUES (1001, 'c'), (1002, 'a')) v(id, region) ON m.p.id = v.id AND m.p.region = v.region
+    WHEN MATCHED THEN UPDATE SET t = 'merged' WHEN NOT MATCHED THEN INSERT VALUES (v.id, v.region, 'merged', 0);
+CREATE TABLE m.p_d PARTITION OF m.p FOR VALUES IN ('d', 'e');
+INSERT INTO m.p SELECT g, 'd', 'late', g FROM generate_series(1, 5) g;
+UPDATE m.p SET region = 'e', id = id + 1 WHERE region = 'd';
+UPDATE m.p SET region = 'a', id = id + 10000 WHERE region = 'e' AND id < 3;
+-- A partition that goes takes its rows along, and nothing is sent of them.
+BEGIN;
+ALTER TABLE m.p DETACH PARTITION m.p_d;
+DROP TABLE m.p_d;
+SELECT pg_logical_emit_message(true, 'mirror.ddl', '{"steps": [{"forget": {"table": "m.p", "column": "region", "value": "e"}}]}');
+COMMIT;
+BEGIN;
+ALTER TABLE m.p ADD COLUMN x int DEFAULT 5;
+SELECT pg_logical_emit_message(true, 'mirror.ddl', '{"steps": [{"add_column": {"table": "m.p", "column": "x", "value": 5}}]}');
+UPDATE m.p SET n = 1 WHERE region = 'b';
+COMMIT;
+INSERT INTO m.p VALUES (77777, 'b', 'with it', 1, 6);
+BEGIN;
+ALTER TABLE m.p DROP COLUMN t;
+SELECT pg_logical_emit_message(true, 'mirror.ddl', '{"steps": [{"drop_column": {"table": "m.p", "column": "t"}}]}');
+COMMIT;
+UPDATE m.p SET x = 7;
+INSERT INTO m.whole SELECT g, 'w', g FROM generate_series(1, 20) g;
+INSERT INTO m.whole SELECT g, 'w', g FROM generate_series(5, 8) g;
+UPDATE m.whole SET n = 0 WHERE id < 7;
+UPDATE m.whole SET id = id + 10 WHERE id IN (5, 6);
+DELETE FROM m.whole WHERE id = 15;
+TRUNCATE m.whole;
+INSERT INTO m.whole VALUES (1, 'again', 1);
+TRUNCATE m.p;
+INSERT INTO m.p VALUES (1, 'c', 2, 3);
+INSERT INTO m.base VALUES (1, 'base'), (2, 'base');
+INSERT INTO m.derived VALUES (1, 'derived', 1), (3, 'derived', 3);
+UPDATE m.base SET t = t || '!';
+UPDATE ONLY m.base SET id = 4 WHERE id = 2;
+DELETE FROM m.base WHERE id = 1;
+TRUNCATE ONLY m.base;
+INSERT INTO m.base VALUES (9, 'alone');
+TRUNCATE m.base;
+INSERT INTO m.derived VALUES (1, 'last', 1);
