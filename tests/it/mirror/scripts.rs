@@ -8,7 +8,9 @@
 //! -- Fails.               the next statement does
 //! ```
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::fs::DirEntry;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_postgres::Client;
@@ -84,9 +86,15 @@ async fn run(client: &Client, statement: &Statement) {
     }
 }
 
-async fn is_mirrored(cluster: &Arc<Cluster>, name: &str, script: &str) {
+fn path(name: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mirror/scripts");
+    directory.join(name)
+}
+
+async fn is_mirrored(cluster: Arc<Cluster>, name: &str) {
     let db = cluster.database().await;
-    let (before, script) = script.split_once(START).expect(START);
+    let text = std::fs::read_to_string(path(name)).expect("a script");
+    let (before, script) = text.split_once(START).expect(START);
     db.sql(before).await;
     let receiver = Receiver::start().await;
     let tables = [("m.*", ALL), ("m.inserts_*", INSERTS)];
@@ -112,20 +120,36 @@ async fn is_mirrored(cluster: &Arc<Cluster>, name: &str, script: &str) {
     assert!(subscriber.count() > 10, "{name}");
 }
 
-#[tokio::test]
-async fn every_script_is_mirrored_after_each_of_its_statements() {
+/// A test a script, and one that none is forgotten.
+macro_rules! scripts {
+    ($($test:ident: $name:literal on $cluster:expr;)*) => {
+        $(#[tokio::test]
+        async fn $test() {
+            is_mirrored($cluster.await, $name).await;
+        })*
+
+        #[test]
+        fn every_script_has_a_test() {
+            let named = BTreeSet::from([$($name.to_owned()),*]);
+            let entries = std::fs::read_dir(path("")).expect("the scripts");
+            let name = |entry: DirEntry| entry.file_name().into_string().expect("UTF-8");
+            let found = entries.map(|entry| name(entry.expect("a script"))).collect();
+            assert_eq!(named, found);
+        }
+    };
+}
+
+scripts! {
+    keys_that_change_are_mirrored: "keys.sql" on Cluster::shared();
+    partitions_and_children_are_mirrored: "partitions.sql" on Cluster::shared();
+    changes_of_the_schema_are_mirrored: "schema_changes.sql" on Cluster::shared();
+    every_statement_is_mirrored: "statements.sql" on Cluster::shared();
+    values_stored_apart_are_mirrored: "toast.sql" on Cluster::shared();
+    transactions_of_every_end_are_mirrored: "transactions.sql" on preparing();
+    types_that_change_are_mirrored: "values.sql" on Cluster::shared();
+}
+
+async fn preparing() -> Arc<Cluster> {
     let cluster = Cluster::own().setting("max_prepared_transactions", "10");
-    let cluster = cluster.start().await;
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/mirror/scripts");
-    let entries = std::fs::read_dir(directory).expect("the scripts");
-    let mut paths: Vec<_> = entries
-        .map(|entry| entry.expect("a script").path())
-        .collect();
-    paths.sort();
-    assert!(!paths.is_empty());
-    for path in paths {
-        let name = path.file_name().expect("a name").to_string_lossy();
-        let script = std::fs::read_to_string(&path).expect("a script");
-        is_mirrored(&cluster, &name, &script).await;
-    }
+    cluster.start().await
 }

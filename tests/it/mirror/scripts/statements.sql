@@ -41,6 +41,8 @@ BEGIN;
 TRUNCATE m.other;
 COPY m.other (id) FROM PROGRAM 'seq 1 30' (FREEZE);
 COMMIT;
+-- No MERGE where there is a rule.
+DROP RULE as_well ON m.other;
 -- From 15.
 MERGE INTO m.other USING m.t ON m.t.id = m.other.id WHEN MATCHED AND m.t.id < 4 THEN DELETE
     WHEN MATCHED THEN UPDATE SET n = m.t.n WHEN NOT MATCHED THEN INSERT VALUES (m.t.id, 0);
@@ -59,8 +61,12 @@ ALTER TABLE m.t DISABLE TRIGGER note;
 UPDATE m.t SET n = 9.9 WHERE id = 10;
 TRUNCATE m.log RESTART IDENTITY;
 INSERT INTO m.log (what) VALUES ('the first again');
-CREATE TABLE m.unlike AS SELECT 1 AS not_published_as_it_has_no_key LIMIT 0;
-DROP TABLE m.unlike;
+BEGIN;
+CREATE TABLE m.short_lived AS SELECT * FROM m.t;
+UPDATE m.short_lived SET n = 0;
+INSERT INTO m.other SELECT id + 2000, n FROM m.short_lived;
+DROP TABLE m.short_lived;
+COMMIT;
 DO $$ BEGIN
     FOR i IN 1..20 LOOP
         EXECUTE format('INSERT INTO m.other VALUES (%s, %s)', 1000 + i, i / 3.0);
