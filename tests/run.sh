@@ -25,6 +25,7 @@
 # WALHOOK_TEST_KILLS    how often the daemon is killed under traffic (default: 50)
 # WALHOOK_TEST_STOPS    how often Postgres stops under traffic (default: 6)
 # WALHOOK_TEST_CUTS     how often the stream is cut, over 64 KiB of it (default: 300)
+# WALHOOK_TEST_MIRROR   how many rounds a workload has whose tables are mirrored (default: 12)
 # WALHOOK_TEST_SEED     what these do at random (default: another each time; it is printed)
 set -euo pipefail
 cd "$(dirname "$0")/.."

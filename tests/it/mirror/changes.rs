@@ -1,5 +1,5 @@
 //! Changes of the schema while others write, each in one transaction with a message that tells
-//! subscribers what the stream does not: README, "A copy of a table".
+//! subscribers what the stream does not: README, "Keep a copy of a table".
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -258,7 +258,7 @@ impl Changes {
                 "INSERT INTO m.spread SELECT g, {region}, 'extra' FROM generate_series(1, 5) g"
             ),
         ];
-        // The large values of old partitions have another threshold than this one's none.
+        // Some are never filled.
         let sql = if self.chance.bool() {
             sql.to_vec()
         } else {

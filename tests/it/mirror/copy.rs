@@ -101,7 +101,8 @@ impl Table {
 struct Body(Json);
 
 impl Copy {
-    /// A row's change or a change of the schema, from the text of one event.
+    /// A row's change or a change of the schema, from the text of one event. What does not fit
+    /// is told before it ends the test.
     pub fn apply(&mut self, text: &str) -> Applied {
         let body = Body(Json::parse(text));
         let source = body.0.member("source");

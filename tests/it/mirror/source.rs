@@ -17,7 +17,9 @@ SELECT format('%s.%s', n.nspname, c.relname) AS name, c.oid::regclass::text AS q
         WHERE i.indrelid = c.oid
           AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) AS key,
        array(SELECT attname::text FROM pg_attribute a
-             WHERE attrelid = c.oid AND attnum > 0 AND attgenerated <> '') AS generated
+             WHERE attrelid = c.oid AND attnum > 0 AND attgenerated <> ''
+               AND NOT (attgenerated = 's' AND EXISTS (
+                   SELECT FROM pg_publication p WHERE to_jsonb(p) ->> 'pubgencols' = 's'))) AS generated
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname IN ('public', 'm')
 ORDER BY 1";
@@ -32,7 +34,7 @@ struct Found {
     quoted: String,
     is_partitioned: bool,
     key: Option<Vec<String>>,
-    /// The stream does not have them.
+    /// The stream does not have them; from 18 on it may have those that are stored.
     generated: Vec<String>,
 }
 

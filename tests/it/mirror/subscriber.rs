@@ -25,6 +25,23 @@ pub fn daemon(db: &Database, receiver: &Receiver, tables: &[(&str, &str)]) -> Bu
     entries.fold(daemon, |daemon, (name, entry)| daemon.table(name, entry))
 }
 
+/// Shows what came of a table before the event that does not fit, when that ends the test.
+struct Telling<'a>(&'a [Event], &'a Event);
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let of_table = |event: &&Event| {
+                event.table == self.1.table || event.operation == "message"
+            };
+            let before: Vec<_> = self.0.iter().filter(of_table).collect();
+            for event in &before[before.len().saturating_sub(60)..] {
+                eprintln!("---- {}", event.text.chars().take(600).collect::<String>());
+            }
+        }
+    }
+}
+
 pub struct Subscriber {
     pub copy: Copy,
     /// Bodies by id: what comes again comes as the same bytes.
@@ -48,7 +65,7 @@ impl Subscriber {
 
     /// What came since the last time. `applied` is called for each event with its commit LSN.
     pub fn take(&mut self, events: &[Event], mut applied: impl FnMut(u64, Applied)) {
-        for event in &events[self.taken..] {
+        for (at, event) in events.iter().enumerate().skip(self.taken) {
             let text = &event.text;
             if let Some(first) = self.seen.insert(event.id.clone(), Event::clone(event)) {
                 assert_eq!(first.text, *text, "one id, two bodies");
@@ -57,7 +74,9 @@ impl Subscriber {
             assert!(self.last <= event.position, "overtaken: {text}");
             self.last = event.position;
             if event.kind != "mirror.mark" {
+                let telling = Telling(&events[..=at], event);
                 let change = self.copy.apply(text);
+                drop(telling);
                 applied(event.position.0, change);
             }
         }
