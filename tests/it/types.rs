@@ -98,6 +98,32 @@ async fn attributes_of_other_names_are_in_the_next_row_though_the_values_fit() {
 }
 
 #[tokio::test]
+async fn a_truncate_of_tables_with_composites_is_sent() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(PAIRS).await;
+    let receiver = Receiver::start().await;
+    let daemon = Daemon::of(&db)
+        .endpoint_with("r", &receiver, "order: endpoint")
+        .table(
+            "public.*",
+            "to: r\nevents: { insert: made, truncate: emptied }",
+        );
+    let _daemon = daemon.start().await;
+    db.sql("INSERT INTO rows VALUES (1, '(1,a)')").await;
+    // The types were read before this, which says nothing of them.
+    receiver.wait_for(1, SOON).await;
+    db.sql("TRUNCATE rows, lists; INSERT INTO rows VALUES (2, '(2,b)')")
+        .await;
+    let events = receiver.wait_until(|events| events.last().unwrap().data("id") == 2, SOON);
+    let kinds: Vec<_> = events
+        .await
+        .iter()
+        .map(|event| event.kind.clone())
+        .collect();
+    assert_eq!(kinds, ["made", "emptied", "emptied", "made"]);
+}
+
+#[tokio::test]
 async fn a_value_that_fits_its_type_no_longer_goes_as_text_and_is_counted() {
     let (db, receiver, mut daemon) = started(PAIRS).await;
     assert_eq!(daemon.stop().await, 0);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use crate::change::{Change, Relation, TableName};
+use crate::change::{Change, Operation, Relation, TableName};
 use crate::daemon::types_read::TypesRead;
 use crate::event::{Event, Fate, Unsent};
 use crate::lsn::Lsn;
@@ -83,7 +83,10 @@ impl Mapping {
         if !self.is_new((commit, change.ordinal), repeat) {
             return Changed::Mapped;
         }
-        if let Some(types) = read.due(change.relation.oid, commit) {
+        // A truncate has no values: whatever its types are, it is mapped.
+        if change.operation != Operation::Truncate
+            && let Some(types) = read.due(change.relation.oid, commit)
+        {
             return self.not_mapped(types.to_vec());
         }
         let Some(mapper) = &mut self.mapper else {

@@ -31,9 +31,8 @@ struct Telling<'a>(&'a [Event], &'a Event);
 impl Drop for Telling<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let of_table = |event: &&Event| {
-                event.table == self.1.table || event.operation == "message"
-            };
+            let of_table =
+                |event: &&Event| event.table == self.1.table || event.operation == "message";
             let before: Vec<_> = self.0.iter().filter(of_table).collect();
             for event in &before[before.len().saturating_sub(60)..] {
                 eprintln!("---- {}", event.text.chars().take(600).collect::<String>());
