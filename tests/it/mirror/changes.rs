@@ -168,6 +168,7 @@ impl Changes {
                 "int",
                 vec![
                     alter("int", "id * 2"),
+                    tell(&[]),
                     format!("UPDATE {table} SET {column} = {column}"),
                 ],
             ),

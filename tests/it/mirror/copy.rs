@@ -32,6 +32,9 @@ pub struct Table {
 #[derive(Default)]
 pub struct Copy {
     pub tables: BTreeMap<String, Table>,
+    /// The commit LSN of the latest change of the schema: rows that are touched in the same
+    /// transaction were others before than anybody told.
+    pub altered_at: String,
 }
 
 impl Table {
@@ -107,7 +110,9 @@ impl Copy {
         let body = Body(Json::parse(text));
         let source = body.0.member("source");
         let operation = source.member("operation").text();
+        let lsn = source.member("lsn").text();
         if operation == "message" {
+            self.altered_at = lsn;
             for step in body.0.member("data").member("steps").items() {
                 self.step(step);
             }
@@ -121,6 +126,9 @@ impl Copy {
         let table = self.tables.get_mut(&name);
         let table = table.unwrap_or_else(|| panic!("nobody told of the table {name}: {text}"));
         let applied = body.change(&operation, table);
+        if self.altered_at != lsn && operation != "truncate" {
+            body.assert_old_row(&applied);
+        }
         Applied {
             table: name,
             ..applied
@@ -231,6 +239,21 @@ impl Body {
             table: String::new(),
             before,
             after,
+        }
+    }
+
+    /// What the event says of the old row is what it was.
+    fn assert_old_row(&self, applied: &Applied) {
+        let part = if applied.after.is_some() {
+            "previous"
+        } else {
+            "data"
+        };
+        let (Some(said), Some(old)) = (self.row(part), applied.before.first()) else {
+            return;
+        };
+        for (column, value) in &said {
+            assert_eq!(old.get(column), Some(value), "{column} of {:?}", self.0);
         }
     }
 

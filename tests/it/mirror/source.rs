@@ -63,6 +63,7 @@ pub async fn empty_copy(db: &Database) -> Copy {
     let tables = tables.map(|table| (table.name, Table::keyed(table.key)));
     Copy {
         tables: tables.collect(),
+        altered_at: String::new(),
     }
 }
 

@@ -65,13 +65,14 @@ impl Target {
 impl Writer {
     pub async fn new(db: &Database, seed: u64, number: u64) -> Writer {
         let client = db.client().await;
-        let settings = "SET lock_timeout = '3s'; SET timezone = UTC; SET extra_float_digits = 1";
-        client.batch_execute(settings).await.expect("the settings");
+        let mut chance = Rng::with_seed(seed.wrapping_add(number));
+        let settings = format!("SET lock_timeout = '3s'; SELECT setseed({})", chance.f64());
+        client.batch_execute(&settings).await.expect("the settings");
         let version = client.query_one("SELECT current_setting('server_version_num')::int", &[]);
         Writer {
             major: version.await.expect("the version").get::<_, i32>(0) / 10_000,
             client,
-            chance: Rng::with_seed(seed.wrapping_add(number)),
+            chance,
             name: format!("writer {number}"),
             next: 1_000_000 * (u32::try_from(number).expect("few writers") + 1),
             prepared: 0,
