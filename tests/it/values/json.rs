@@ -1,10 +1,11 @@
 //! JSON as the comparison wants it: digits are kept, the order of an object's keys does not count,
 //! lone surrogates and any depth are taken.
 
+use std::fmt;
 use std::iter::Peekable;
 use std::str::Chars;
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Json {
     Word(String),
     /// As written; where that is with an exponent, or the zero of a float, by its value.
@@ -14,6 +15,22 @@ pub enum Json {
     Array(Vec<Json>),
     /// Sorted; a key may be there twice.
     Object(Vec<(Vec<u16>, Json)>),
+}
+
+/// As JSON is read, for a test that failed.
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |units: &[u16]| String::from_utf16_lossy(units);
+        match self {
+            Json::Word(word) | Json::Number(word) => f.write_str(word),
+            Json::String(units) => write!(f, "{:?}", text(units)),
+            Json::Array(items) => f.debug_list().entries(items).finish(),
+            Json::Object(members) => {
+                let members = members.iter().map(|(name, value)| (text(name), value));
+                f.debug_map().entries(members).finish()
+            }
+        }
+    }
 }
 
 impl Json {
