@@ -26,7 +26,7 @@ use crate::lsn::Lsn;
 use crate::postgres::Client;
 use crate::postgres::catalog;
 use crate::postgres::preflight::{self, Found, Report};
-use crate::postgres::publication::{self, PublicationError};
+use crate::postgres::publication::{self, Leaves, PublicationError};
 use crate::postgres::slot::{OpenTransaction, SlotFacts, WalStatus};
 use crate::postgres::watch::{self, Observed};
 use crate::store::{Gap, GapReason, Progress};
@@ -43,6 +43,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     bound: Bound,
+    /// On a major that takes no notice when they come and go.
+    leaves: Option<Leaves>,
     /// The log was told of them.
     told: Vec<Trouble>,
     /// When all was published last.
@@ -136,6 +138,25 @@ impl Looked {
         Looked {
             troubles: Vec::new(),
             again: true,
+        }
+    }
+
+    /// The publications were not changed, which is told and tried again.
+    fn not_changed(&mut self, error: PublicationError) -> Result<(), SessionError> {
+        self.again = true;
+        match error {
+            PublicationError::NotAllowed { .. } | PublicationError::Locked { .. } => {
+                let text = format!("failed to {}", crate::postgres::failure::chain(&error));
+                self.troubles.push(Trouble {
+                    kind: "publication",
+                    key: text.clone(),
+                    text,
+                });
+                Ok(())
+            }
+            // It was renamed or dropped just now.
+            PublicationError::Gone { .. } => Ok(()),
+            error => Err(error.into()),
         }
     }
 }
@@ -255,6 +276,8 @@ impl Watch<'_> {
             warn!("{change}");
         }
         let mut looked = self.join(&report, lost).await?;
+        let moved = self.leaves(&report, &mut looked).await?;
+        let lost = lost || moved;
         let all = if (lost && looked.again) || !renamed.is_empty() || misses(&report) {
             Published::NotAll
         } else if lost {
@@ -274,6 +297,30 @@ impl Watch<'_> {
             .troubles
             .extend(renamed.iter().map(bound::Renamed::trouble));
         Ok(looked)
+    }
+
+    /// Whether leaves came or went, where the walsender must be made to take notice of it.
+    async fn leaves(&mut self, report: &Report, looked: &mut Looked) -> Result<bool, SessionError> {
+        let (names, major) = (publication_names(self.config), report.server.major());
+        let Some(now) = publication::leaves(self.client, &names, major).await? else {
+            return Ok(false);
+        };
+        let before = self.watched.leaves.as_ref();
+        let moved = before.is_some_and(|before| now.moved_since(before));
+        if moved {
+            match publication::look_again(self.client, &names, major).await {
+                Ok(()) => warn!(
+                    "a partition was attached or detached, of which PostgreSQL {major} takes notice \
+                     from here on: its changes since may be missing, or have another table's name"
+                ),
+                Err(error) => {
+                    looked.not_changed(error)?;
+                    return Ok(true);
+                }
+            }
+        }
+        self.watched.leaves = Some(now);
+        Ok(moved)
     }
 
     /// Adds tables that have come since, and mends publications that are ours.
@@ -304,20 +351,7 @@ impl Watch<'_> {
                     );
                 }
             }
-            Err(
-                error @ (PublicationError::NotAllowed { .. } | PublicationError::Locked { .. }),
-            ) => {
-                looked.again = true;
-                let text = format!("failed to {}", crate::postgres::failure::chain(&error));
-                looked.troubles.push(Trouble {
-                    kind: "publication",
-                    key: text.clone(),
-                    text,
-                });
-            }
-            // It was renamed or dropped just now.
-            Err(PublicationError::Gone { .. }) => looked.again = true,
-            Err(error) => return Err(error.into()),
+            Err(error) => looked.not_changed(error)?,
         }
         Ok(looked)
     }

@@ -59,12 +59,7 @@ pub async fn drop(
     names: &PublicationNames,
     server_major: u32,
 ) -> Result<Vec<String>, PublicationError> {
-    let found = existing(client, &names.both(), server_major).await?;
-    let ours: Vec<String> = found
-        .into_iter()
-        .filter(|facts| names.are_mark_of(facts))
-        .map(|facts| facts.membership.publication)
-        .collect();
+    let ours = ours(client, names, server_major).await?;
     let statements: Vec<String> = ours
         .iter()
         .map(|name| format!("DROP PUBLICATION {}", quote::identifier(name)))
@@ -75,10 +70,21 @@ pub async fn drop(
     Ok(ours)
 }
 
+/// The names of those publications that are ours.
+pub(super) async fn ours(
+    client: &Client,
+    names: &PublicationNames,
+    server_major: u32,
+) -> Result<Vec<String>, QueryError> {
+    let found = existing(client, &names.both(), server_major).await?;
+    let ours = found.into_iter().filter(|facts| names.are_mark_of(facts));
+    Ok(ours.map(|facts| facts.membership.publication).collect())
+}
+
 /// Several statements in one simple query are one transaction, which ends on its
 /// own when one of them fails or when nobody waits for it any more.
 /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT>
-async fn run(client: &Client, statements: &[String]) -> Result<(), PublicationError> {
+pub(super) async fn run(client: &Client, statements: &[String]) -> Result<(), PublicationError> {
     let script = format!(
         "SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; {}",
         statements.join("; ")

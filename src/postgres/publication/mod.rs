@@ -22,9 +22,11 @@
 mod apply;
 mod facts;
 mod foreign;
+mod leaves;
 mod plan;
 
 pub use apply::{PublicationError, apply, drop};
 pub use facts::{Membership, PublicationFacts, existing};
 pub use foreign::Shortfall;
+pub use leaves::{Leaves, leaves, look_again};
 pub use plan::{Generated, Part, PublicationNames, PublicationPlan, Published, joining, plan};
