@@ -22,6 +22,7 @@ pub struct BodyForm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oversize {
     /// The standard body with the key's columns alone, and how large the whole one is.
+    /// Where that is over the limit itself, as with [`Oversize::DeadLetter`].
     Reference,
     /// Nothing is sent: the whole body is kept as a dead letter, up to
     /// [`DEAD_BYTES_MAX`], from there on the reference.

@@ -166,11 +166,13 @@ impl<'m> Making<'m> {
         let mut body = body.clone();
         if body.len() > known.form.bytes_max {
             self.note(rule, FailureKind::Oversize);
-            if known.form.oversize == Oversize::DeadLetter {
+            let reference = self.reference(id, event_type, body.len());
+            let is_refused = reference.len() > known.form.bytes_max;
+            if is_refused || known.form.oversize == Oversize::DeadLetter {
                 parked.get_or_insert(FailureKind::Oversize);
             }
             if parked.is_none() || body.len() > DEAD_BYTES_MAX {
-                body = self.reference(id, event_type, body.len());
+                body = reference;
             }
         }
         let parked = parked.map(|kind| (Arc::clone(&rule.name), kind));

@@ -61,6 +61,28 @@ async fn it_can_be_a_dead_letter_that_is_sent_whole_when_somebody_wants_it() {
     assert_eq!(events[2].data("note"), "x".repeat(3000));
 }
 
+/// Sent, it would be refused as the whole body would be, and its lane would wait all the while.
+#[tokio::test]
+async fn a_reference_that_is_too_large_itself_is_a_dead_letter_and_the_lane_goes_on() {
+    let (db, receiver) = orders().await;
+    let daemon = Daemon::of(&db)
+        .endpoint_with("r", &receiver, "max_body: 1KiB")
+        .table(
+            "public.orders",
+            "to: r\nkey: [note]\nevents: {insert: order.created}",
+        )
+        .start()
+        .await;
+    insert_three(&db, "repeat('x', 3000)").await;
+    let events = receiver.wait_for(2, SOON).await;
+    let ids: Vec<_> = events.iter().map(|event| event.data("id")).collect();
+    assert_eq!(ids, [1, 3]);
+    eventually("dead", || async { daemon.dead_letters().await.len() == 1 }).await;
+    daemon.cli(&["dead", "retry", "--all"]).await.expect_code(0);
+    let events = receiver.wait_for(3, SOON).await;
+    assert_eq!(events[2].data("note"), "x".repeat(3000));
+}
+
 #[tokio::test]
 async fn an_endpoint_that_takes_large_bodies_gets_them_whole_beside_one_that_does_not() {
     let (db, small) = orders().await;

@@ -143,7 +143,8 @@ pub(super) const ENDPOINT: &[Key] = &[
         "oversize",
         Shape::OneOf(&["reference", "dead_letter"]),
         "What becomes of a larger one. `reference`: in its place goes the standard body with the key's columns alone, \
-         `\"oversize\":true` and `size`, the bytes of the whole one. `dead_letter`: it is kept as a dead letter.",
+         `\"oversize\":true` and `size`, the bytes of the whole one. `dead_letter`, or where the key \
+         makes that too large as well: it is kept as a dead letter.",
     )
     .default("reference"),
     key(
