@@ -46,6 +46,7 @@ where
             }
         };
         let driver = tokio::spawn(connection);
+        connect::pin(&control.client).await.map_err(told)?;
         let result = work(control.client).await;
         driver.abort();
         result

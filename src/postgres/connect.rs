@@ -78,10 +78,17 @@ pub async fn control(
     Ok((control, driven))
 }
 
+/// The library asks for UTF-8, as which a database in SQL_ASCII refuses to send what is none.
+const BYTES_AS_THEY_ARE: &str = "SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false) \
+     WHERE pg_catalog.getdatabaseencoding() = 'SQL_ASCII'";
+
 /// What the startup packet cannot pin. The connection must be driven.
 pub async fn pin(client: &Client) -> Result<(), QueryError> {
-    let pinned = client.batch_execute(NO_TRANSACTION_TIMEOUT).await;
-    pinned.map_err(QueryError::when("set transaction_timeout"))
+    let both = format!("{NO_TRANSACTION_TIMEOUT}; {BYTES_AS_THEY_ARE}");
+    let pinned = client.batch_execute(&both).await;
+    pinned.map_err(QueryError::when(
+        "set transaction_timeout and client_encoding",
+    ))
 }
 
 type ControlConnection = tokio_postgres::Connection<Transport, Transport>;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use super::catalog::{QueryError, lsn, read};
+use super::catalog::{Name, QueryError, lsn, name, read};
 use super::slot::{self, OpenTransaction, SlotFacts};
 use crate::change::TableName;
 use crate::lsn::Lsn;
@@ -96,14 +96,15 @@ pub async fn names(client: &Client, oids: &[u32]) -> Result<Names, QueryError> {
         &parameters,
         |row| {
             let oid: Option<u32> = row.try_get("oid")?;
-            let name: Option<String> = row.try_get("name")?;
-            Ok((oid.zip(name), row.try_get::<_, String>("schema")?))
+            let table: Option<Name> = row.try_get("name")?;
+            Ok((oid.zip(table), name(row, "schema")?))
         },
     );
     let mut names = Names::default();
     for (table, schema) in rows.await? {
-        if let Some((oid, name)) = table {
-            names.tables.insert(oid, TableName::new(&schema, &name));
+        if let Some((oid, table)) = table {
+            let name = TableName::new(&schema, &table.text);
+            names.tables.insert(oid, name);
         }
         names.schemas.insert(schema);
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::installation::major;
-use crate::harness::{ALL_EVENTS, Cluster, Daemon, Database, Receiver, SOON};
+use crate::harness::{ALL_EVENTS, Cluster, Daemon, Database, Receiver, SOON, eventually};
 
 async fn started(encoding: &str, sql: &str, table: &str) -> (Database, Receiver, Daemon) {
     let db = Cluster::shared().await.database_in(encoding).await;
@@ -86,6 +86,36 @@ async fn bytes_that_are_no_utf8_are_replaced_and_their_columns_named() {
     assert_eq!(event["data"]["bad"], "better");
     assert_eq!(event["previous"]["bad"], "a\u{FFFD}b\u{FFFD}");
     assert_eq!(event["lossy"], json!(["bad", "list", "p", "j", "js"]));
+}
+
+/// Names, too, of whatever there is in the database.
+#[tokio::test]
+async fn names_that_are_no_utf8_do_not_stop_the_stream() {
+    let odd = |sql: &str| format!("DO $$ BEGIN EXECUTE E'{sql}'; END $$");
+    let before = [
+        r"CREATE SCHEMA s\xff",
+        r"CREATE TABLE before\xff (id int PRIMARY KEY)",
+        r"CREATE TYPE pair AS (a\xff text)",
+        r"CREATE TABLE v (id\xff int PRIMARY KEY, p pair)",
+    ];
+    let sql = before.map(odd).join("; ");
+    let (db, receiver, _daemon) = started("SQL_ASCII", &sql, "public.*").await;
+    db.sql("INSERT INTO v VALUES (1, ROW('x'))").await;
+    let event = receiver.wait_for(1, SOON).await[0].json();
+    let expected = json!({"id\u{FFFD}": 1, "p": {"a\u{FFFD}": "x"}});
+    assert_eq!(event["data"], expected);
+
+    // One that comes later, and a table that joins after it.
+    db.sql(&odd(r"CREATE TABLE later\xff (id int PRIMARY KEY)"))
+        .await;
+    db.sql("CREATE TABLE w (id int PRIMARY KEY)").await;
+    let published = "SELECT count(*) FROM pg_publication_tables WHERE tablename = 'w'";
+    eventually("published", || async {
+        db.value::<i64>(published).await == 1
+    })
+    .await;
+    db.sql("INSERT INTO w VALUES (2)").await;
+    assert_eq!(receiver.wait_for(2, SOON).await[1].data("id"), 2);
 }
 
 /// Of what was longer the type "char" keeps one byte, and 14 hands it out as it is.

@@ -49,6 +49,8 @@ pub enum NotATable {
     Unlogged,
     Temporary,
     System,
+    /// Its name, or its schema's, is no UTF-8: no statement of ours can name it.
+    Unnameable,
 }
 
 impl fmt::Display for NotATable {
@@ -61,6 +63,7 @@ impl fmt::Display for NotATable {
             NotATable::Unlogged => "an unlogged table",
             NotATable::Temporary => "a temporary table",
             NotATable::System => "a system table",
+            NotATable::Unnameable => "a table whose name is no UTF-8",
         })
     }
 }

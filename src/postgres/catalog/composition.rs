@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
-use super::query::{QueryError, read};
+use super::query::{QueryError, names, read};
 use crate::pgoutput::value::{Attributes, TypeKind};
 
 /// The recursion ends because UNION drops types that were seen before: a
@@ -72,7 +72,6 @@ pub async fn type_kinds(client: &Client, oids: &[u32]) -> Result<Vec<(u32, TypeK
 
 fn kind(row: &Row) -> Result<(u32, TypeKind), tokio_postgres::Error> {
     let oid = row.try_get("oid")?;
-    let names: Option<Vec<String>> = row.try_get("names")?;
     let types: Option<Vec<u32>> = row.try_get("types")?;
     let delimiter: i32 = row.try_get("delimiter")?;
     let kind = match row.try_get::<_, &str>("kind")? {
@@ -85,8 +84,7 @@ fn kind(row: &Row) -> Result<(u32, TypeKind), tokio_postgres::Error> {
             base: row.try_get("base")?,
         },
         "c" => TypeKind::Composite {
-            fields: names
-                .unwrap_or_default()
+            fields: names(row, "names")?
                 .into_iter()
                 .zip(types.unwrap_or_default())
                 .collect(),

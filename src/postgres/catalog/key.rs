@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::query::{QueryError, read};
+use super::query::{QueryError, names, read};
 
 /// As it is now, which may be long after the message.
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,7 @@ pub async fn relation_facts(client: &Client, oid: u32) -> Result<RelationFacts, 
         &[(&oid, Type::OID)],
         |row| {
             Ok(RelationFacts {
-                key: row.try_get("key")?,
+                key: names(row, "key")?,
                 roots: row.try_get("roots")?,
             })
         },

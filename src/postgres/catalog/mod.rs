@@ -19,6 +19,6 @@ pub use composition::type_kinds;
 pub use key::{RelationFacts, relation_facts};
 pub use moment::{Moment, moment};
 pub use query::QueryError;
-pub(super) use query::{lsn, read};
+pub(super) use query::{Name, lsn, name, read};
 pub use server::{Server, server, wal_sender_timeout_ms};
 pub use tables::{Leaf, TableFacts, Tables, tables};

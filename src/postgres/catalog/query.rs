@@ -1,7 +1,9 @@
 //! Queries: one round trip each, and an error that says what was being read.
 
+use std::borrow::Cow;
+
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{PgLsn, ToSql, Type};
+use tokio_postgres::types::{FromSql, PgLsn, ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::lsn::Lsn;
@@ -54,4 +56,39 @@ pub(in crate::postgres) fn lsn(
 ) -> Result<Option<Lsn>, tokio_postgres::Error> {
     let found: Option<PgLsn> = row.try_get(column)?;
     Ok(found.map(|lsn| Lsn(u64::from(lsn))))
+}
+
+/// A name of the catalog, as [`crate::pgoutput`] has it: bytes that are no UTF-8 (a database
+/// in SQL_ASCII) become U+FFFD.
+#[derive(Debug)]
+pub(in crate::postgres) struct Name {
+    pub text: String,
+    pub is_utf8: bool,
+}
+
+impl<'a> FromSql<'a> for Name {
+    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        let text = String::from_utf8_lossy(raw);
+        Ok(Name {
+            is_utf8: matches!(text, Cow::Borrowed(_)),
+            text: text.into_owned(),
+        })
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        <&str as FromSql>::accepts(kind)
+    }
+}
+
+pub(in crate::postgres) fn name(row: &Row, column: &str) -> Result<String, tokio_postgres::Error> {
+    row.try_get(column).map(|name: Name| name.text)
+}
+
+pub(in crate::postgres) fn names(
+    row: &Row,
+    column: &str,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let names: Option<Vec<Name>> = row.try_get(column)?;
+    let names = names.unwrap_or_default().into_iter();
+    Ok(names.map(|name| name.text).collect())
 }

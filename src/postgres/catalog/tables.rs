@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::choice::{Candidate, Kind, NotATable, Unfit, choose};
-use super::query::{QueryError, read};
+use super::query::{Name, QueryError, name, names, read};
 use crate::change::{ReplicaIdentity, TableName};
 use crate::postgres::identity::{self, Identified, IdentityFault, UniqueIndex};
 use crate::postgres::wanted::Wanted;
@@ -200,17 +200,20 @@ struct Details {
 impl Details {
     fn from_row(row: &Row) -> Result<Self, tokio_postgres::Error> {
         Ok(Details {
-            owner: row.try_get("owner")?,
+            owner: name(row, "owner")?,
             is_owned: row.try_get("is_owned")?,
-            columns: row.try_get("columns")?,
-            generated_columns: row.try_get("generated_columns")?,
+            columns: names(row, "columns")?,
+            generated_columns: names(row, "generated_columns")?,
             leaves: row.try_get("leaves")?,
         })
     }
 }
 
 fn candidate(row: &Row) -> Result<Candidate, tokio_postgres::Error> {
+    let schema: Name = row.try_get("schema")?;
+    let name: Name = row.try_get("name")?;
     let kind = match (row.try_get("kind")?, row.try_get("persistence")?) {
+        _ if !(schema.is_utf8 && name.is_utf8) => Err(NotATable::Unnameable),
         (_, "t") => Err(NotATable::Temporary),
         _ if row.try_get("is_system")? => Err(NotATable::System),
         ("v", _) => Err(NotATable::View),
@@ -223,10 +226,7 @@ fn candidate(row: &Row) -> Result<Candidate, tokio_postgres::Error> {
     };
     Ok(Candidate {
         oid: row.try_get("oid")?,
-        name: TableName::new(
-            row.try_get::<_, &str>("schema")?,
-            row.try_get::<_, &str>("name")?,
-        ),
+        name: TableName::new(&schema.text, &name.text),
         kind,
         ancestors: row.try_get("ancestors")?,
     })
@@ -248,11 +248,12 @@ async fn identities(client: &Client, oids: &[u32]) -> Result<Identities, QueryEr
             "i" => ReplicaIdentity::Index,
             _ => ReplicaIdentity::Default,
         };
+        let virtual_column: Option<Name> = row.try_get("virtual_column")?;
         let identified = Identified {
             name: TableName::new("", ""),
             setting,
             indexes: Vec::new(),
-            virtual_column: row.try_get("virtual_column")?,
+            virtual_column: virtual_column.map(|name| name.text),
         };
         Ok((
             row.try_get::<_, u32>("oid")?,
@@ -269,17 +270,18 @@ async fn identities(client: &Client, oids: &[u32]) -> Result<Identities, QueryEr
 }
 
 fn unique_index(row: &Row) -> Result<Option<UniqueIndex>, tokio_postgres::Error> {
-    let Some(name) = row.try_get("index")? else {
+    let name: Option<Name> = row.try_get("index")?;
+    let Some(name) = name else {
         return Ok(None);
     };
     Ok(Some(UniqueIndex {
-        name,
+        name: name.text,
         is_primary: row.try_get("indisprimary")?,
         is_identity: row.try_get("indisreplident")?,
         is_valid: row.try_get("is_valid")?,
         is_immediate: row.try_get("indimmediate")?,
         is_plain: row.try_get("is_plain")?,
         is_not_null: row.try_get("is_not_null")?,
-        columns: row.try_get("columns")?,
+        columns: names(row, "columns")?,
     }))
 }

@@ -203,6 +203,7 @@ impl Found {
                 NotATable::ForeignTable | NotATable::Sequence | NotATable::System => {
                     "take its entry out".to_owned()
                 }
+                NotATable::Unnameable => "rename it, or take its entry out".to_owned(),
             },
             Found::UnderRoot { root, .. } => {
                 format!("take its entry out; {root} has one")

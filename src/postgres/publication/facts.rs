@@ -7,7 +7,7 @@ use tokio_postgres::{Client, Row};
 
 use super::plan::Generated;
 use crate::change::{Operation, TableName};
-use crate::postgres::catalog::{QueryError, read};
+use crate::postgres::catalog::{QueryError, name, read};
 
 /// What a publication sends, in effect: FOR ALL TABLES and schemas are expanded;
 /// with `via_root` a partitioned table stands for its partitions.
@@ -119,7 +119,7 @@ async fn read_existing(
     }
     if server_major >= 15 {
         let schemas = read(client, ACTION, SCHEMAS, &parameter(&names), |row| {
-            Ok((publication(row)?, row.try_get::<_, String>("schema")?))
+            Ok((publication(row)?, name(row, "schema")?))
         })
         .await?;
         for (publication, schema) in schemas {
@@ -169,9 +169,7 @@ fn publication(row: &Row) -> Result<String, tokio_postgres::Error> {
 }
 
 fn table(row: &Row) -> Result<TableName, tokio_postgres::Error> {
-    let schema: &str = row.try_get("schema")?;
-    let name: &str = row.try_get("name")?;
-    Ok(TableName::new(schema, name))
+    Ok(TableName::new(&name(row, "schema")?, &name(row, "name")?))
 }
 
 fn from_row(row: &Row) -> Result<PublicationFacts, tokio_postgres::Error> {
