@@ -32,7 +32,7 @@ use crate::secret::Secret;
 /// What the values' text depends on, and what could end a connection that waits.
 /// Queries of the catalog are short, and their costs are guessed high: to compile them takes
 /// a hundred times as long as to run them.
-const PINNED: [(&str, &str); 15] = [
+const PINNED: [(&str, &str); 16] = [
     ("datestyle", "ISO"),
     ("intervalstyle", "postgres"),
     ("timezone", "UTC"),
@@ -48,6 +48,8 @@ const PINNED: [(&str, &str); 15] = [
     ("idle_session_timeout", "0"),
     ("default_transaction_read_only", "off"),
     ("jit", "off"),
+    // With `debug5` the server tells of each keepalive.
+    ("client_min_messages", "notice"),
 ];
 
 /// Since 17, and no server before knows the name: so not in the startup packet. It would end

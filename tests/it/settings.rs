@@ -28,6 +28,7 @@ const HOSTILE: &[(&str, &str)] = &[
     ("lock_timeout", "300"),
     ("idle_in_transaction_session_timeout", "300"),
     ("idle_session_timeout", "300"),
+    ("client_min_messages", "debug5"),
 ];
 
 const VALUES: &str = "\
@@ -113,6 +114,8 @@ async fn they_change_no_value() {
     let events = receiver.wait_for(2, SOON).await;
     assert_eq!(events[0].json()["data"], expected);
     assert_eq!(events[1].json()["data"], expected);
+    let output = daemon.output();
+    assert!(!output.contains("notice of the server"), "{output}");
     drop(daemon);
     forget(&db, &role).await;
 }
