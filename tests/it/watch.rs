@@ -168,6 +168,26 @@ async fn a_table_in_another_schema_and_a_schema_with_another_name_are_told_apart
     goes_on(&db, &receiver).await;
 }
 
+/// Up to 15 the server does not tell a schema's new name by itself.
+#[tokio::test]
+async fn a_schema_that_has_its_name_again_is_sent_from_then_on() {
+    let (db, receiver, daemon) = start().await;
+    goes_on(&db, &receiver).await;
+    db.sql("ALTER SCHEMA public RENAME TO old").await;
+    is_told(&daemon, "table_renamed", &["called old.orders"]).await;
+    // Something that makes the server look at the table once more, as an autovacuum does.
+    db.sql("ALTER TABLE old.orders ALTER note SET STATISTICS 10")
+        .await;
+    db.sql("INSERT INTO old.orders VALUES (1)").await;
+    db.sql("ALTER SCHEMA old RENAME TO public").await;
+    is_gone(&daemon, "table public.orders is called old.orders now").await;
+    leaves_a_gap(&daemon).await;
+    db.sql("UPDATE orders SET status = 'here again' WHERE id = 1000")
+        .await;
+    let event = &receiver.wait_for(2, SOON).await[1];
+    assert_eq!(event.data("status"), "here again");
+}
+
 #[tokio::test]
 async fn a_table_taken_out_of_the_publication_is_put_back_and_the_gap_is_on_record() {
     let (db, receiver, daemon) = start().await;

@@ -36,6 +36,8 @@ use trouble::{HELD_BYTES, Trouble, held_bytes, wal_at_risk, wal_behind, wal_held
 
 /// A table that matches a pattern joins within twice that.
 const EVERY: Duration = Duration::from_secs(5);
+/// The last one that does not send a schema's new name before something else has changed.
+const NAMES_STALE_MAJOR: u32 = 15;
 /// Everything is looked at so often, whatever the catalog's sum says.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
@@ -45,6 +47,8 @@ pub(super) struct Watched {
     bound: Bound,
     /// On a major that takes no notice when they come and go.
     leaves: Option<Leaves>,
+    /// What the bound ones were called at the last look.
+    called: BTreeMap<u32, TableName>,
     /// The log was told of them.
     told: Vec<Trouble>,
     /// When all was published last.
@@ -78,6 +82,7 @@ impl Watched {
     /// first the next look compares with what was bound before.
     pub fn connected(&mut self, report: &Report, added: &BTreeSet<TableName>) {
         if self.published_at.is_zero() {
+            self.called = tables(report);
             self.bound = Bound::new(tables(report));
             self.published_at = report.server.flush_lsn;
         } else if added.iter().any(|table| self.bound.has(table)) {
@@ -278,6 +283,7 @@ impl Watch<'_> {
         let mut looked = self.join(&report, lost).await?;
         let moved = self.leaves(&report, &mut looked).await?;
         let lost = lost || moved;
+        looked.again |= !self.renew_names(&report, now.tables).await?;
         let all = if (lost && looked.again) || !renamed.is_empty() || misses(&report) {
             Published::NotAll
         } else if lost {
@@ -321,6 +327,38 @@ impl Watch<'_> {
         }
         self.watched.leaves = Some(now);
         Ok(moved)
+    }
+
+    /// Before it is said that something is published once more: a server that goes on with a
+    /// schema's old name sends it under that. Whether it was done, or cannot be.
+    async fn renew_names(
+        &mut self,
+        report: &Report,
+        mut now: BTreeMap<u32, TableName>,
+    ) -> Result<bool, SessionError> {
+        let called = &self.watched.called;
+        let is_moved = |(oid, name): (&u32, &TableName)| {
+            let before = called.get(oid);
+            before.is_some_and(|before| before.schema != name.schema)
+        };
+        let major = report.server.major();
+        if major <= NAMES_STALE_MAJOR && now.iter().any(is_moved) {
+            let names = publication_names(self.config);
+            match publication::look_again(self.client, &names, major).await {
+                Ok(()) => {}
+                Err(error @ PublicationError::NotAllowed { .. }) => warn!(
+                    "up to PostgreSQL 15 a schema's new name is not sent by itself: failed to {}",
+                    crate::postgres::failure::chain(&error)
+                ),
+                Err(PublicationError::Locked { .. } | PublicationError::Gone { .. }) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        now.extend(tables(report));
+        self.watched.called = now;
+        Ok(true)
     }
 
     /// Adds tables that have come since, and mends publications that are ours.

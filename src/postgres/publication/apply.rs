@@ -70,8 +70,28 @@ pub async fn drop(
     Ok(ours)
 }
 
+/// Makes the walsender look anew at the tables of our publications, from here on in the WAL.
+///
+/// Up to 15 a schema's new name does not make it do so, and on 14 neither does ATTACH or DETACH.
+pub async fn look_again(
+    client: &Client,
+    names: &PublicationNames,
+    server_major: u32,
+) -> Result<(), PublicationError> {
+    let ours = ours(client, names, server_major).await?;
+    let as_it_is = |name| {
+        let name = quote::identifier(name);
+        format!("ALTER PUBLICATION {name} SET (publish_via_partition_root = true)")
+    };
+    let statements: Vec<String> = ours.iter().map(|name| as_it_is(name)).collect();
+    if statements.is_empty() {
+        return Ok(());
+    }
+    run(client, &statements).await
+}
+
 /// The names of those publications that are ours.
-pub(super) async fn ours(
+async fn ours(
     client: &Client,
     names: &PublicationNames,
     server_major: u32,
@@ -84,7 +104,7 @@ pub(super) async fn ours(
 /// Several statements in one simple query are one transaction, which ends on its
 /// own when one of them fails or when nobody waits for it any more.
 /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-MULTI-STATEMENT>
-pub(super) async fn run(client: &Client, statements: &[String]) -> Result<(), PublicationError> {
+async fn run(client: &Client, statements: &[String]) -> Result<(), PublicationError> {
     let script = format!(
         "SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}; {}",
         statements.join("; ")

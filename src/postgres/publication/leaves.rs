@@ -10,9 +10,8 @@ use std::collections::BTreeMap;
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::apply::{PublicationError, ours, run};
 use super::plan::PublicationNames;
-use crate::postgres::catalog::{QueryError, quote, read};
+use crate::postgres::catalog::{QueryError, read};
 
 /// The first major that looks again by itself.
 const LOOKS_AGAIN: u32 = 15;
@@ -70,21 +69,6 @@ impl Leaves {
             None => now.root.is_some() && now.altered,
         })
     }
-}
-
-/// Makes the walsender ask again, from here on in the WAL.
-pub async fn look_again(
-    client: &Client,
-    names: &PublicationNames,
-    server_major: u32,
-) -> Result<(), PublicationError> {
-    let ours = ours(client, names, server_major).await?;
-    let same = |name: &String| {
-        let name = quote::identifier(name);
-        format!("ALTER PUBLICATION {name} SET (publish_via_partition_root = true)")
-    };
-    let statements: Vec<String> = ours.iter().map(same).collect();
-    run(client, &statements).await
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ mod foreign;
 mod leaves;
 mod plan;
 
-pub use apply::{PublicationError, apply, drop};
+pub use apply::{PublicationError, apply, drop, look_again};
 pub use facts::{Membership, PublicationFacts, existing};
 pub use foreign::Shortfall;
-pub use leaves::{Leaves, leaves, look_again};
+pub use leaves::{Leaves, leaves};
 pub use plan::{Generated, Part, PublicationNames, PublicationPlan, Published, joining, plan};
