@@ -28,7 +28,6 @@ mod poison;
 mod restarts;
 mod schema;
 mod settings;
-mod size;
 mod slot_lost;
 mod types;
 mod values;
@@ -40,6 +39,7 @@ mod order;
 mod package;
 mod recorded;
 mod shutdown;
+mod size;
 
 // What it does when others fail.
 mod answers;
