@@ -1,6 +1,6 @@
 //! What is looked at every few seconds; it costs the server next to nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
@@ -73,16 +73,16 @@ fn from_row(row: &Row) -> Result<(Lsn, Option<u64>, String), tokio_postgres::Err
     ))
 }
 
-/// What tables are called now, and which schemas there are.
+/// What tables and schemas are called now, by OID.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
-    /// By OID; one that is missing was dropped.
+    /// One that is missing was dropped.
     pub tables: BTreeMap<u32, TableName>,
-    pub schemas: BTreeSet<String>,
+    pub schemas: BTreeMap<u32, String>,
 }
 
 const NAMES: &str = "
-SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name
+SELECT c.oid, n.oid AS schema_oid, n.nspname::text AS schema, c.relname::text AS name
 FROM pg_namespace n
 LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.oid = ANY ($1)";
 
@@ -97,16 +97,17 @@ pub async fn names(client: &Client, oids: &[u32]) -> Result<Names, QueryError> {
         |row| {
             let oid: Option<u32> = row.try_get("oid")?;
             let table: Option<Name> = row.try_get("name")?;
-            Ok((oid.zip(table), name(row, "schema")?))
+            let schema: (u32, String) = (row.try_get("schema_oid")?, name(row, "schema")?);
+            Ok((oid.zip(table), schema))
         },
     );
     let mut names = Names::default();
-    for (table, schema) in rows.await? {
+    for (table, (schema_oid, schema)) in rows.await? {
         if let Some((oid, table)) = table {
             let name = TableName::new(&schema, &table.text);
             names.tables.insert(oid, name);
         }
-        names.schemas.insert(schema);
+        names.schemas.insert(schema_oid, schema);
     }
     Ok(names)
 }

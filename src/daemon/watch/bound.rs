@@ -67,7 +67,7 @@ impl Bound {
                     renamed.push(Renamed {
                         from: bound.clone(),
                         to: name.clone(),
-                        is_schemas: !names.schemas.contains(&bound.schema),
+                        is_schemas: !names.schemas.values().any(|name| *name == bound.schema),
                     });
                     self.tables.insert(oid, bound);
                 }
@@ -136,7 +136,9 @@ mod tests {
     fn names(of: &[(u32, &str)], schemas: &[&str]) -> Names {
         Names {
             tables: tables(of),
-            schemas: schemas.iter().map(|&schema| schema.to_owned()).collect(),
+            schemas: (1..)
+                .zip(schemas.iter().map(|&schema| schema.to_owned()))
+                .collect(),
         }
     }
 

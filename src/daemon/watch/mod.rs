@@ -28,7 +28,7 @@ use crate::postgres::catalog;
 use crate::postgres::preflight::{self, Found, Report};
 use crate::postgres::publication::{self, Leaves, PublicationError};
 use crate::postgres::slot::{OpenTransaction, SlotFacts, WalStatus};
-use crate::postgres::watch::{self, Observed};
+use crate::postgres::watch::{self, Names, Observed};
 use crate::store::{Gap, GapReason, Progress};
 use crate::telemetry::metrics::{OfKind, OfStatus};
 use bound::Bound;
@@ -36,8 +36,9 @@ use trouble::{HELD_BYTES, Trouble, held_bytes, wal_at_risk, wal_behind, wal_held
 
 /// A table that matches a pattern joins within twice that.
 const EVERY: Duration = Duration::from_secs(5);
-/// The last one that does not send a schema's new name before something else has changed.
-const NAMES_STALE_MAJOR: u32 = 15;
+/// The first major that sends a schema's new name by itself; others go on with the old one
+/// until something else about the table changes.
+const SENDS_NEW_NAMES: u32 = 16;
 /// Everything is looked at so often, whatever the catalog's sum says.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
@@ -45,10 +46,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     bound: Bound,
+    /// What they were called at the last look, by OID.
+    schemas: BTreeMap<u32, String>,
     /// On a major that takes no notice when they come and go.
     leaves: Option<Leaves>,
-    /// What the bound ones were called at the last look.
-    called: BTreeMap<u32, TableName>,
     /// The log was told of them.
     told: Vec<Trouble>,
     /// When all was published last.
@@ -82,7 +83,6 @@ impl Watched {
     /// first the next look compares with what was bound before.
     pub fn connected(&mut self, report: &Report, added: &BTreeSet<TableName>) {
         if self.published_at.is_zero() {
-            self.called = tables(report);
             self.bound = Bound::new(tables(report));
             self.published_at = report.server.flush_lsn;
         } else if added.iter().any(|table| self.bound.has(table)) {
@@ -282,8 +282,8 @@ impl Watch<'_> {
         }
         let mut looked = self.join(&report, lost).await?;
         let moved = self.leaves(&report, &mut looked).await?;
+        let moved = self.schemas(&report, now, &mut looked).await? || moved;
         let lost = lost || moved;
-        looked.again |= !self.renew_names(&report, now.tables).await?;
         let all = if (lost && looked.again) || !renamed.is_empty() || misses(&report) {
             Published::NotAll
         } else if lost {
@@ -329,36 +329,27 @@ impl Watch<'_> {
         Ok(moved)
     }
 
-    /// Before it is said that something is published once more: a server that goes on with a
-    /// schema's old name sends it under that. Whether it was done, or cannot be.
-    async fn renew_names(
+    /// Whether a bound table's schema has another name, where the walsender must be made to
+    /// take notice of it.
+    async fn schemas(
         &mut self,
         report: &Report,
-        mut now: BTreeMap<u32, TableName>,
+        now: Names,
+        looked: &mut Looked,
     ) -> Result<bool, SessionError> {
-        let called = &self.watched.called;
-        let is_moved = |(oid, name): (&u32, &TableName)| {
-            let before = called.get(oid);
-            before.is_some_and(|before| before.schema != name.schema)
-        };
-        let major = report.server.major();
-        if major <= NAMES_STALE_MAJOR && now.iter().any(is_moved) {
-            let names = publication_names(self.config);
-            match publication::look_again(self.client, &names, major).await {
-                Ok(()) => {}
-                Err(error @ PublicationError::NotAllowed { .. }) => warn!(
-                    "up to PostgreSQL 15 a schema's new name is not sent by itself: failed to {}",
-                    crate::postgres::failure::chain(&error)
-                ),
-                Err(PublicationError::Locked { .. } | PublicationError::Gone { .. }) => {
-                    return Ok(false);
-                }
-                Err(error) => return Err(error.into()),
-            }
+        let (names, major) = (publication_names(self.config), report.server.major());
+        let is_bound = |schema: &String| now.tables.values().any(|t| t.schema == **schema);
+        let renamed = self.watched.schemas.iter().any(|(oid, before)| {
+            let name = now.schemas.get(oid);
+            name.is_some_and(|name| name != before && is_bound(name))
+        });
+        let is_missed = renamed && major < SENDS_NEW_NAMES;
+        if is_missed && let Err(error) = publication::look_again(self.client, &names, major).await {
+            looked.not_changed(error)?;
+            return Ok(true);
         }
-        now.extend(tables(report));
-        self.watched.called = now;
-        Ok(true)
+        self.watched.schemas = now.schemas;
+        Ok(is_missed)
     }
 
     /// Adds tables that have come since, and mends publications that are ours.
