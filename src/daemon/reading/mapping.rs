@@ -161,13 +161,13 @@ fn count(mapped: &Mapped, counters: &ChangeCounters, metrics: &Metrics) {
         if failure.seen == Seen::First && failure.kind == FailureKind::Oversize {
             warn!(
                 rule = %failure.rule,
-                "a body is larger than its endpoint's max_body; further ones are counted in walhook_condition_failures"
+                "a body is larger than its endpoint's max_body; further ones are counted in walhook_condition_failures_total"
             );
         } else if failure.seen == Seen::First {
             warn!(
                 rule = %failure.rule,
                 kind = failure.kind.as_str(),
-                "a rule failed on a row; further failures are counted in walhook_condition_failures"
+                "a rule failed on a row; further failures are counted in walhook_condition_failures_total"
             );
         }
     }
