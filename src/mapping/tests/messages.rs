@@ -247,8 +247,9 @@ fn an_outbox_row_has_its_own_type_and_its_payload_for_data() {
     // Too large: the key is in `source`.
     bench.entry.outbox.as_mut().unwrap().payload = "body".to_owned();
     for endpoint in &mut bench.endpoints {
-        endpoint.form.bytes_max = 200;
+        endpoint.form.bytes_max = 400;
     }
-    let body = bench.body(insert(&[t("7"), t("a"), t("1"), t("b")]));
-    insta::assert_snapshot!(body, @r#"{"id":"ID","type":"a","timestamp":"2026-11-23T22:00:00.123456Z","data":null,"previous":null,"oversize":true,"size":266,"source":{"database":"app","schema":"public","table":"orders","operation":"insert","lsn":"0/16B3748","xid":771,"index":3,"outbox":{"key":"b"}}}"#);
+    let large = format!("\"{}\"", "x".repeat(600));
+    let body = bench.body(insert(&[t("7"), t("a"), t(&large), t("b")]));
+    insta::assert_snapshot!(body, @r#"{"id":"ID","type":"a","timestamp":"2026-11-23T22:00:00.123456Z","data":null,"previous":null,"oversize":true,"size":867,"source":{"database":"app","schema":"public","table":"orders","operation":"insert","lsn":"0/16B3748","xid":771,"index":3,"outbox":{"key":"b"}}}"#);
 }
