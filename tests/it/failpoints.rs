@@ -6,11 +6,9 @@ use std::collections::HashSet;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use tokio::runtime::Builder;
-
 use crate::harness::metrics::EVENTS_WAITING;
 use crate::harness::{
-    Answer, Cluster, Daemon, Database, Receiver, SOON, eventually, oracle, traffic,
+    Answer, Cluster, Daemon, Database, Receiver, SOON, eventually, oracle, side_by_side, traffic,
 };
 
 const SIGABRT: i32 = 6;
@@ -42,23 +40,17 @@ enum OnError {
     GoesOn,
 }
 
-/// All actions at a place, side by side: each on a thread of its own, as the end of one waits
-/// for its database to be dropped, and that waits for whoever does not read what it asked for.
+/// All actions at a place.
 fn survives(place: &str, scene: Scene, on_error: OnError) {
-    std::thread::scope(|threads| {
-        for (action, pass) in [
-            (Action::Crash, 1),
-            (Action::Crash, 3),
-            (Action::Panic, 1),
-            (Action::Error, 1),
-            (Action::Delay, 1),
-        ] {
-            threads.spawn(move || {
-                let runtime = Builder::new_current_thread().enable_all().build();
-                let runtime = runtime.expect("a tokio runtime");
-                runtime.block_on(Try::at(place, action, pass, scene, on_error));
-            });
-        }
+    let actions = [
+        (Action::Crash, 1),
+        (Action::Crash, 3),
+        (Action::Panic, 1),
+        (Action::Error, 1),
+        (Action::Delay, 1),
+    ];
+    side_by_side(actions, |(action, pass)| {
+        Try::at(place, action, pass, scene, on_error)
     });
 }
 

@@ -12,7 +12,8 @@ use crate::harness::frames::Place;
 use crate::harness::metrics::CHANGES_REPEATED;
 use crate::harness::proxy::{Fate, Kind, Proxy, Streams};
 use crate::harness::{
-    ALL_EVENTS, Cluster, Daemon, Database, ORDERS, Receiver, SOON, longer, oracle, traffic,
+    ALL_EVENTS, Cluster, Daemon, Database, ORDERS, Receiver, SOON, longer, oracle, side_by_side,
+    traffic,
 };
 
 /// A stream is cut somewhere in so much of it.
@@ -30,12 +31,12 @@ struct Cut {
     sent_again: usize,
 }
 
-#[tokio::test]
-async fn a_stream_that_is_cut_at_any_byte_loses_and_repeats_nothing() {
+#[test]
+fn a_stream_that_is_cut_at_any_byte_loses_and_repeats_nothing() {
     let cuts = usize::try_from(longer("WALHOOK_TEST_CUTS", 300)).expect("a count");
     let offsets = offsets(cuts);
     let shares = offsets.chunks(cuts.div_ceil(DAEMONS));
-    let cut = futures_util::future::join_all(shares.map(cut_at)).await;
+    let cut = side_by_side(shares, cut_at);
     let mut places = BTreeMap::<Place, usize>::new();
     for place in cut.iter().flat_map(|cut| &cut.places) {
         *places.entry(*place).or_default() += 1;
