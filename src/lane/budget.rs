@@ -2,15 +2,14 @@
 //!
 //! ```text
 //! |<------------- memory.max_bytes -------------->|
-//! |  reading may take so much      | read back    |
-//! |                                | from disk    |
+//! |  in memory alone: reading      | on disk, too |
 //! ```
 //!
-//! Who reads the stream waits for room; what is read back from the spool takes what is
-//! there, and each endpoint may always hold one request's worth, so that none waits for
-//! the others. An event gives its room back when it is dropped. What is held of events
-//! that are on disk, too, may stay for as long as an endpoint is away, so a change that is
-//! larger than all the room waits for the others alone.
+//! Who reads the stream waits until enough of what was read is settled or on disk. What is
+//! held of events that are on disk, too, has a room of its own: an endpoint that hangs may
+//! hold it for as long as its timeout is, and reading must not wait for that. An endpoint
+//! may always hold its share of it, and one read's worth, so that none waits for the others.
+//! An event gives its room back when it is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,9 +25,11 @@ const PRESSED_AFTER: Duration = Duration::from_millis(50);
 /// Bounds what is held in memory for the whole daemon.
 #[derive(Debug)]
 pub struct MemoryBudget {
-    bytes_max: u64,
-    /// Of it, what reading may take.
+    /// What events may take that are in memory alone.
     read_bytes_max: u64,
+    /// What those may take that are on disk, too.
+    on_disk_bytes_max: u64,
+    endpoints: AtomicU64,
     used: AtomicU64,
     /// Of it, by events that are in memory alone.
     unsettled: AtomicU64,
@@ -40,6 +41,8 @@ pub struct MemoryBudget {
 pub struct Holder {
     budget: Arc<MemoryBudget>,
     held: AtomicU64,
+    /// Of it, by events that are in memory alone.
+    unsettled: AtomicU64,
     /// Reading waits for memory of which this endpoint holds most.
     pub pressed: Notify,
 }
@@ -47,8 +50,9 @@ pub struct Holder {
 impl MemoryBudget {
     pub fn new(bytes_max: u64) -> Self {
         MemoryBudget {
-            bytes_max,
             read_bytes_max: bytes_max - bytes_max / 4,
+            on_disk_bytes_max: bytes_max / 4,
+            endpoints: AtomicU64::new(0),
             used: AtomicU64::new(0),
             unsettled: AtomicU64::new(0),
             freed: Notify::new(),
@@ -62,19 +66,28 @@ impl MemoryBudget {
     /// Takes `bytes` for what was read when they fit. What is larger than the budget fits
     /// once all that was read before is settled.
     pub fn try_take(&self, bytes: u64) -> bool {
-        let alone = self.unsettled.load(Ordering::Acquire) == 0;
-        let take = |used: u64| {
-            let sum = used.saturating_add(bytes);
-            (alone || sum <= self.read_bytes_max).then_some(sum)
+        let take = |unsettled: u64| {
+            let sum = unsettled.saturating_add(bytes);
+            (unsettled == 0 || sum <= self.read_bytes_max).then_some(sum)
         };
         let taken = self
-            .used
+            .unsettled
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
             .is_ok();
         if taken {
-            self.unsettled.fetch_add(bytes, Ordering::AcqRel);
+            self.used.fetch_add(bytes, Ordering::AcqRel);
         }
         taken
+    }
+
+    fn on_disk(&self) -> u64 {
+        let unsettled = self.unsettled.load(Ordering::Acquire);
+        self.used().saturating_sub(unsettled)
+    }
+
+    /// Of what events may take that are on disk, too.
+    fn share(&self) -> u64 {
+        self.on_disk_bytes_max / self.endpoints.load(Ordering::Relaxed).max(1)
     }
 
     /// Waits until `bytes` were taken, and presses the holder that holds most
@@ -98,7 +111,8 @@ impl MemoryBudget {
 }
 
 fn press(holders: &[Arc<Holder>]) {
-    let most = holders.iter().max_by_key(|holder| holder.held());
+    // Of what is on disk, too, nothing more can be moved there.
+    let most = holders.iter().max_by_key(|holder| holder.unsettled());
     if let Some(holder) = most {
         holder.pressed.notify_one();
     }
@@ -106,9 +120,11 @@ fn press(holders: &[Arc<Holder>]) {
 
 impl Holder {
     pub fn new(budget: &Arc<MemoryBudget>) -> Self {
+        budget.endpoints.fetch_add(1, Ordering::Relaxed);
         Holder {
             budget: Arc::clone(budget),
             held: AtomicU64::new(0),
+            unsettled: AtomicU64::new(0),
             pressed: Notify::new(),
         }
     }
@@ -117,17 +133,37 @@ impl Holder {
         self.held.load(Ordering::Relaxed)
     }
 
+    /// By events that are in memory alone.
+    pub fn unsettled(&self) -> u64 {
+        self.unsettled.load(Ordering::Relaxed)
+    }
+
+    fn on_disk_bytes(&self) -> u64 {
+        self.held().saturating_sub(self.unsettled())
+    }
+
+    /// What it holds of events that are on disk, too, is more than its share, and there is
+    /// no room for more: others would have to wait until it sends.
+    pub fn holds_too_much(&self) -> bool {
+        let budget = &self.budget;
+        budget.on_disk() > budget.on_disk_bytes_max && self.on_disk_bytes() > budget.share()
+    }
+
     /// Room for an event, `bytes` of which were taken from the budget.
     pub fn room(self: &Arc<Self>, bytes: u64) -> Room {
         self.held.fetch_add(bytes, Ordering::Relaxed);
+        self.unsettled.fetch_add(bytes, Ordering::Relaxed);
         Room::of(Arc::<Self>::clone(self), bytes)
     }
 
     /// Whether events of about `bytes` may be read back from disk now: they fit, or the
-    /// endpoint holds none.
+    /// endpoint holds none of those that are there.
     pub fn may_read_back(&self, bytes: u64) -> bool {
-        let used = self.budget.used().saturating_add(bytes);
-        self.held() == 0 || used <= self.budget.bytes_max
+        let ours = self.on_disk_bytes();
+        let with = |held: u64| held.saturating_add(bytes);
+        ours == 0
+            || with(ours) <= self.budget.share()
+            || with(self.budget.on_disk()) <= self.budget.on_disk_bytes_max
     }
 
     /// Room for an event that was read back.
@@ -145,6 +181,7 @@ impl Lender for Holder {
     }
 
     fn on_disk(&self, bytes: u64) {
+        self.unsettled.fetch_sub(bytes, Ordering::Relaxed);
         self.budget.unsettled.fetch_sub(bytes, Ordering::AcqRel);
         self.budget.freed.notify_one();
     }
@@ -205,6 +242,26 @@ mod tests {
             drop(large.0);
         };
         assert_eq!(tokio::join!(taken, freed).0, 60);
+    }
+
+    #[test]
+    fn reading_does_not_wait_for_what_is_on_disk_and_who_holds_too_much_of_that_is_told() {
+        let budget = Arc::new(MemoryBudget::new(100));
+        let [hangs, other] = [(); 2].map(|()| Arc::new(Holder::new(&budget)));
+        assert!(budget.try_take(75));
+        let room = hangs.room(75);
+        assert_eq!((hangs.unsettled(), hangs.holds_too_much()), (75, false));
+        room.on_disk();
+        assert_eq!((hangs.unsettled(), hangs.holds_too_much()), (0, true));
+        assert!(!other.holds_too_much());
+        assert!(budget.try_take(75));
+        assert!(!budget.try_take(1));
+        // Its share is half of what is for those on disk.
+        let ours = other.room_anyway(5);
+        assert!(other.may_read_back(7) && !other.may_read_back(8));
+        drop((room, ours));
+        assert!(!hangs.holds_too_much());
+        assert_eq!(budget.used(), 75);
     }
 
     #[test]

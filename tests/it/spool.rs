@@ -69,6 +69,28 @@ async fn while_the_endpoint_is_down_the_slot_moves_on_and_then_all_arrives_in_or
     .await;
 }
 
+/// Its lanes are sending all the while, and hold what they would send next.
+#[tokio::test]
+async fn an_endpoint_that_hangs_keeps_no_memory_that_reading_needs() {
+    let db = Cluster::shared().await.database().await;
+    db.sql(ORDERS).await;
+    let (good, hanging) = (Receiver::start().await, Receiver::start().await);
+    hanging.always(Answer::Hang);
+    let _daemon = Daemon::of(&db)
+        .top("memory: {max_bytes: 4MiB}")
+        .endpoint_with("good", &good, "order: key")
+        .endpoint_with("hanging", &hanging, "order: key\ntimeout: 10min")
+        .table(
+            "public.orders",
+            "to: [good, hanging]\nevents: {insert: order.created}",
+        )
+        .start()
+        .await;
+    insert(&db, 1..=20_000).await;
+    good.wait_for(20_000, 2 * SOON).await;
+    db.confirmed(SOON).await;
+}
+
 #[tokio::test]
 async fn one_lane_that_fails_waits_on_disk_while_the_others_go_on() {
     let (db, receiver, daemon) = start("order: key\nkey_lanes: 8", "").await;

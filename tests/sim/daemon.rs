@@ -288,7 +288,8 @@ impl Daemon {
 
     /// Reading waits for memory: who holds most of it is to spool.
     pub fn press(&mut self, promises: &mut Promises) {
-        let most = (0..self.endpoints.len()).max_by_key(|&at| self.endpoints[at].holder.held());
+        let most =
+            (0..self.endpoints.len()).max_by_key(|&at| self.endpoints[at].holder.unsettled());
         if let Some(most) = most {
             self.with(most, promises, |endpoint, around| {
                 endpoint.move_to_disk(Why::Pressure, around);

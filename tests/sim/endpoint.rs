@@ -166,6 +166,9 @@ impl Endpoint {
                 Next::Park(park) => self.park(&park, around),
             }
         }
+        if self.holder.holds_too_much() {
+            self.lanes.unload_what_follows();
+        }
         self.write(around);
         loop {
             let idle = self.lanes.is_idle();

@@ -41,6 +41,9 @@ impl Task {
     pub(super) fn spool(&mut self) {
         self.spooling.again_at = None;
         let now = self.endpoint.shared.clock.now();
+        if self.endpoint.holder.holds_too_much() {
+            self.endpoint.lanes.unload_what_follows();
+        }
         self.write(now);
         self.read(now);
     }

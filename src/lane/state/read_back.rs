@@ -193,6 +193,14 @@ impl Lanes {
         }
     }
 
+    /// Others need the memory: no lane holds more than it is sending.
+    pub fn unload_what_follows(&mut self) {
+        for lane in 0..self.lanes.len() {
+            let head = self.lanes[lane].head.map_or(0, |head| head.count);
+            self.unload(lane, head.max(1));
+        }
+    }
+
     pub(super) fn unload(&mut self, lane: usize, keep: usize) {
         for entry in self.lanes[lane].unload(keep) {
             let What::Shared(id) = entry.what else {

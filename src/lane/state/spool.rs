@@ -89,16 +89,25 @@ impl Lanes {
             .filter(|&lane| too_long(&self.lanes[lane]))
             .collect();
         if why == Why::Pressure {
-            lanes = lanes
-                .into_iter()
-                .max_by_key(|&lane| self.lanes[lane].front_bytes)
-                .into_iter()
-                .collect();
+            self.keep_those_that_hold_most(&mut lanes);
         }
         for &lane in &lanes {
             self.spill(&[lane], now);
         }
         lanes.len()
+    }
+
+    /// The largest, until they hold half of what all of them do.
+    fn keep_those_that_hold_most(&self, lanes: &mut Vec<usize>) {
+        let bytes = |lane: usize| self.lanes[lane].front_bytes;
+        lanes.sort_by_key(|&lane| std::cmp::Reverse(bytes(lane)));
+        let half = lanes.iter().map(|&lane| bytes(lane)).sum::<u64>() / 2;
+        let mut kept = 0;
+        lanes.retain(|&lane| {
+            let is_wanted = kept == 0 || kept < half;
+            kept += bytes(lane);
+            is_wanted
+        });
     }
 
     /// Moves all lanes to disk.

@@ -98,6 +98,34 @@ fn pressure_moves_only_the_lane_that_holds_most_and_is_slow() {
 }
 
 #[test]
+fn pressure_moves_the_largest_lanes_until_they_hold_half() {
+    let mut lanes = lanes(options(Order::Table));
+    for (number, table) in (1..).zip(["a", "a", "b", "b", "c", "c", "d", "d"]) {
+        lanes.push(event(table, number, Keys::All), 0);
+    }
+    assert_eq!(lanes.move_to_disk(Why::Pressure, 1_000), 2);
+    assert_eq!(lanes.move_to_disk(Why::Pressure, 1_000), 1);
+    assert_eq!(lanes.move_to_disk(Why::Pressure, 1_000), 1);
+    assert_eq!(lanes.move_to_disk(Why::Pressure, 1_000), 0);
+}
+
+#[test]
+fn a_lane_that_is_sending_can_be_left_with_what_it_sends() {
+    let mut lanes = lanes(options(Order::Table));
+    for number in 1..=3 {
+        lanes.push(event("a", number, Keys::All), 0);
+    }
+    let attempt = next(&mut lanes, 0).unwrap();
+    lanes.move_to_disk(Why::Age, 6_000);
+    write_out(&mut lanes, 6_000);
+    lanes.unload_what_follows();
+    lanes.finish(attempt.ticket, &Outcome::Delivered, 6_001, 0);
+    assert!(next(&mut lanes, 6_001).is_none(), "it is to be read back");
+    let load = lanes.next_load().unwrap();
+    assert_eq!(load.after, 0);
+}
+
+#[test]
 fn lanes_that_share_an_event_move_together_and_it_is_written_once() {
     let mut lanes = lanes(options(Order::Key { lanes: 4 }));
     lanes.push(event("a", 1, Keys::One(0)), 0);

@@ -94,6 +94,7 @@ impl World {
             }
             Step::Time(ms) => self.now += i64::from(ms),
             Step::Enable => self.lanes.enable(),
+            Step::Unload => self.lanes.unload_what_follows(),
             Step::ToDisk { pressed } => {
                 let why = if pressed { Why::Pressure } else { Why::Age };
                 self.lanes.move_to_disk(why, self.now);

@@ -19,6 +19,7 @@ pub(super) enum Step {
     Written { fails: bool },
     Load,
     Loaded { which: usize },
+    Unload,
     Checkpoint,
     Crash,
 }
@@ -63,6 +64,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0..8_u8).prop_map(|n| Step::Written { fails: n == 0 }),
         4 => Just(Step::Load),
         4 => (0..8_usize).prop_map(|which| Step::Loaded { which }),
+        2 => Just(Step::Unload),
         2 => Just(Step::Checkpoint),
         1 => (0..4_u8).prop_map(|n| if n == 0 { Step::Crash } else { Step::Checkpoint }),
     ];
